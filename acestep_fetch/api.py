@@ -1,0 +1,144 @@
+"""The composition root: wires catalogue, hubs, transport and engine together, and the public Python API.
+
+HTTP libraries and hub SDKs are imported only when a run has something to fetch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from acestep_fetch import __version__
+from acestep_fetch.catalogue import Model, load_catalogue
+from acestep_fetch.catalogue.models import MAIN
+from acestep_fetch.core.errors import FetchError, UsageError
+from acestep_fetch.core.events import Event, Listener, Note, RunFinished, RunStarted
+from acestep_fetch.engine.components import ModelWork
+from acestep_fetch.engine.context import Context
+from acestep_fetch.engine.report import Ledger, Report, overall
+from acestep_fetch.engine.session import Network, Session
+from acestep_fetch.options import Options
+from acestep_fetch.storage.layout import Layout, choose_folder
+from acestep_fetch.storage.threads import Disk
+
+__all__ = ["Report", "fetch", "fetch_async", "wanted_models"]
+
+
+def fetch(options: Options | None = None, listener: Listener | None = None) -> Report:
+    """`fetch_async` for code without an event loop (inside one, await that instead)."""
+    return asyncio.run(fetch_async(options, listener))
+
+
+async def fetch_async(
+    options: Options | None = None, listener: Listener | None = None, *, stop_code: Callable[[], int] = lambda: 130
+) -> Report:
+    """Makes the models that `options` names ready, and reports.
+
+    Nothing of what can go wrong with hubs, files or the disk is raised: it is in the report (`Report.error`,
+    `Report.raise_for_error`). Cancelling is a clean stop: what has arrived is kept for the next run, and `RunFinished`
+    is still told, with the exit code that `stop_code` gives.
+    """
+    options = options or Options.from_environment()
+    folder, note = choose_folder(options.directory)
+    ledger, began = Ledger(), time.monotonic()
+
+    def tell(event: Event) -> None:
+        ledger.listen(event)
+        if listener:
+            listener(event)
+
+    with Disk() as disk:
+        context = Context(options, Layout(folder), disk, tell)
+        session: Session | None = None
+        error: FetchError | None = None
+        stopped: int | None = None
+        try:
+            models = wanted_models(options)
+            context.emit(RunStarted(__version__, str(folder), tuple(model.name for model in models)))
+            if note:
+                context.emit(Note("info", note))
+            session = Session(context, models, lambda: _connect(options))
+            await session.run()
+        except FetchError as exc:
+            error = exc
+        except asyncio.CancelledError:
+            stopped = stop_code()
+            raise
+        finally:
+            report = _report(session, error, ledger, time.monotonic() - began, stopped)
+            context.emit(_finished(report, ledger))
+    return report
+
+
+def wanted_models(options: Options) -> tuple[Model, ...]:
+    """What to make ready, main first as upstream does. Raises `UsageError` for an unknown name."""
+    catalogue = load_catalogue()
+    models = catalogue.models if options.all_models else catalogue.bring(options.models or (MAIN,))
+    main = catalogue.find(MAIN)
+    others = tuple(model for model in models if model != main)
+    if options.skip_main and not others:
+        raise UsageError("--skip-main leaves nothing to fetch", hint="name a model with --model")
+    return others if options.skip_main else (main, *others)
+
+
+@asynccontextmanager
+async def _connect(options: Options) -> AsyncIterator[Network]:
+    from acestep_fetch.hubs import HuggingFace, ModelScope, select
+    from acestep_fetch.transport.api import HttpxApi
+    from acestep_fetch.transport.streams import Streams
+
+    connect = options.connect_timeout
+    async with HttpxApi(connect_timeout=connect) as api, Streams(connect_timeout=connect) as streams:
+        hubs = (
+            HuggingFace(api, options.huggingface_endpoint, options.token),
+            ModelScope(api, options.modelscope_endpoint, options.modelscope_token),
+        )
+        yield Network(hubs, api, streams, select)
+
+
+def _report(
+    session: Session | None, error: FetchError | None, ledger: Ledger, seconds: float, stopped: int | None
+) -> Report:
+    works = session.works if session else []
+    if error is None:
+        error = overall([work.error for work in works if work.error], sum(work.ready for work in works))
+    states = {work.model.name: _state(work, error, stopped) for work in works}
+    if session:
+        states |= {model.name: "unavailable" for model in session.unavailable}
+    return Report(
+        exit_code=stopped if stopped is not None else error.exit_code if error else 0,
+        models=states,
+        folders=tuple(folder for work in works for folder in work.folders),
+        bytes_fetched=ledger.bytes_fetched,
+        bytes_reused=ledger.bytes_reused,
+        by_source=dict(ledger.by_source),
+        seconds=seconds,
+        files=session.plan if session else (),
+        error=error,
+    )
+
+
+def _state(work: ModelWork, error: FetchError | None, stopped: int | None) -> str:
+    if work.ready:
+        return "ready"
+    if stopped is not None:
+        return "stopped"
+    return "failed" if work.error or error else "planned"
+
+
+def _finished(report: Report, ledger: Ledger) -> RunFinished:
+    return RunFinished(
+        exit_code=report.exit_code,
+        models=report.models,
+        files_verified=ledger.verified,
+        files_reused=ledger.reused,
+        bytes_fetched=report.bytes_fetched,
+        bytes_reused=report.bytes_reused,
+        by_source=report.by_source,
+        seconds=report.seconds,
+        error=report.error.message if report.error else None,
+        hint=report.error.hint if report.error else None,
+        attempts=report.error.attempts if report.error else (),
+    )

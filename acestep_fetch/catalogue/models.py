@@ -1,0 +1,122 @@
+"""The catalogue's entries, and how a name that a user types becomes one."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+from acestep_fetch.core.errors import UsageError
+from acestep_fetch.core.model import RepoId
+
+MAIN: Final = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentEntry:
+    """A folder of a repository that becomes a folder under ``checkpoints/``."""
+
+    name: str
+    size: int = 0  # bytes, as published
+    approximate: bool = False
+    vram: float | None = None  # GB
+    purpose: str = ""
+    quality: str = ""
+    speed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a user asks for by name.
+
+    `components` empty means that the whole repository becomes the folder `name`; otherwise its top-level folders
+    become components (the listed ones are required) and its root files land beside them.
+    """
+
+    name: str
+    repo: RepoId
+    group: str = "other"
+    size: int = 0
+    approximate: bool = False
+    announced: bool = False  # documented, but not on any hub as far as is known
+    vram: float | None = None
+    purpose: str = ""
+    quality: str = ""
+    speed: str = ""
+    components: tuple[ComponentEntry, ...] = ()
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders under ``checkpoints/`` that must exist for the model to be ready."""
+        return tuple(c.name for c in self.components) or (self.name,)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    models: tuple[Model, ...]
+    inside: Mapping[str, str]  # component name -> name of the model that brings it
+
+    def find(self, text: str) -> Model:
+        """The model a user means: its name, a component of another model, a unique short form, or OWNER/NAME.
+
+        Raises `UsageError` that names the closest match.
+        """
+        by_name = {model.name.lower(): model for model in self.models}
+        wanted = text.strip().lower()
+        if wanted in by_name:
+            return by_name[wanted]
+        for part, whole in self.inside.items():
+            if wanted == part.lower():
+                return by_name[whole]
+        if "/" in text:
+            repo = RepoId.parse(text.strip())
+            known = next((m for m in self.models if str(m.repo).lower() == wanted), None)
+            return known or Model(repo.name, repo)
+        return self._by_short_form(text, wanted)
+
+    def _by_short_form(self, text: str, wanted: str) -> Model:
+        short = [m for m in self.models if wanted and (m.name.lower().endswith(f"-{wanted}"))]
+        if len(short) == 1:
+            return short[0]
+        names = [m.name for m in self.models] + list(self.inside)
+        close = get_close_matches(wanted, [n.lower() for n in names], n=1, cutoff=0.5)
+        named = next((n for n in names if close and n.lower() == close[0]), None)
+        if short:
+            raise UsageError(
+                f"{text!r} is short for several models: {', '.join(m.name for m in short)}", hint="write one of them"
+            )
+        hint = f"did you mean {named}? " if named else ""
+        raise UsageError(
+            f"there is no model called {text!r}",
+            hint=f"{hint}`acestep-fetch --list` shows them all; OWNER/NAME takes any repository",
+        )
+
+    def bring(self, texts: Iterable[str]) -> tuple[Model, ...]:
+        """`find` for each, in order, without repeats. Two different repositories for one folder are refused."""
+        chosen: dict[str, Model] = {}
+        for text in texts:
+            model = self.find(text)
+            held = chosen.setdefault(model.name, model)
+            if held.repo != model.repo:
+                raise UsageError(f"{held.repo} and {model.repo} would both become checkpoints/{model.name}")
+        return tuple(chosen.values())
+
+
+def _model(row: Mapping[str, Any]) -> Model:
+    components = tuple(ComponentEntry(**part) for part in row.get("components", ()))
+    plain = {k: v for k, v in row.items() if k not in ("repo", "components")}
+    return Model(repo=RepoId.parse(row["repo"]), components=components, **plain)
+
+
+@cache
+def load_catalogue() -> Catalogue:
+    """Reads the packaged catalogue (about a millisecond)."""
+    rows = tomllib.loads(files(__package__).joinpath("catalogue.toml").read_text("utf-8"))["model"]
+    return Catalogue(
+        models=tuple(_model(row) for row in rows if "repo" in row),
+        inside={row["name"]: row["inside"] for row in rows if "inside" in row},
+    )

@@ -1,0 +1,36 @@
+"""The program. Documented flags without a subcommand mean ``get``, word for word as ACE-Step documents them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Final
+
+from acestep_fetch.core.errors import FetchError
+
+# A subcommand is a module of this package with `run(arguments) -> exit code`; it is imported only when asked for.
+SUBCOMMANDS: Final = {"get": "get", "serve": "serve"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    name = given.pop(0) if given and given[0] in SUBCOMMANDS else "get"
+    run: Callable[[Sequence[str]], int] = import_module(f"acestep_fetch.cli.{SUBCOMMANDS[name]}").run
+    try:
+        return run(given)
+    except FetchError as error:
+        say(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+def say(error: FetchError) -> None:
+    """One line for what happened, one for each thing that was tried, one for what to do next; on stderr."""
+    print(f"acestep-fetch: {error.message}", file=sys.stderr)
+    for attempt in error.attempts:
+        print(f"  tried {attempt}", file=sys.stderr)
+    if error.hint:
+        print(f"  → {error.hint}".encode(sys.stderr.encoding or "ascii", "replace").decode(), file=sys.stderr)

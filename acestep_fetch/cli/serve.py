@@ -1,0 +1,33 @@
+"""``acestep-fetch serve DIR``: an embedded hub that speaks both hubs' APIs, for the LAN, demos and tests."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from acestep_fetch.core.errors import UsageError
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="acestep-fetch serve",
+        description="Serves a checkpoints folder, or a folder of repositories (DIR/OWNER/NAME/...), as both hubs.",
+        epilog="example:\n  acestep-fetch serve ./checkpoints --host 0.0.0.0 --port 8080",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("directory", metavar="DIR", type=Path)
+    top.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    top.add_argument("--port", type=int, default=8000, help="port; 0 for any free one (default 8000)")
+    return top
+
+
+def run(arguments: Sequence[str]) -> int:
+    given = parser().parse_args(arguments)
+    if not given.directory.is_dir():
+        raise UsageError(
+            f"{given.directory}: no such folder", hint="name a checkpoints folder or a folder of repositories"
+        )
+    from acestep_fetch.serve.app import run as serve
+
+    return serve(given.directory, given.host, given.port)

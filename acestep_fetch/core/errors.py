@@ -1,0 +1,116 @@
+"""Everything that can go wrong, as a tree. Facts are attributes, the message is one line, the hint is apart.
+
+::
+
+    FetchError                      exit 1
+    ├── UsageError                  exit 2   a flag, a name or a setting is wrong
+    ├── NotFoundError               exit 3   no hub has it
+    ├── AccessError                 exit 4   every hub refuses
+    ├── NetworkError                exit 5   unreachable, stalled or refusing after retries
+    │   └── SourceError             one source failed on one request (the engine's own currency)
+    ├── IntegrityError              exit 6   wrong bytes from every source
+    ├── DiskFullError               exit 7
+    ├── DiskError                   exit 8   permission, read-only, I/O, a name the disk refuses
+    ├── LeaseError                  exit 9   another process writes here
+    └── PartialError                exit 10  some models are ready and some are not
+
+Exit codes are stable; any other non-zero code means failure too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import ClassVar
+
+
+class FetchError(Exception):
+    """The root. ``exit_code`` is the process's, ``retryable`` says whether running again can help."""
+
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+    name: ClassVar[str] = "failure"
+
+    def __init__(self, message: str, *, hint: str | None = None, attempts: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.attempts = tuple(attempts)  # one line per thing that was tried, newest last
+
+
+class UsageError(FetchError):
+    exit_code = 2
+    name = "usage"
+
+
+class NotFoundError(FetchError):
+    exit_code = 3
+    name = "not-found"
+
+
+class AccessError(FetchError):
+    exit_code = 4
+    name = "access"
+
+
+class NetworkError(FetchError):
+    exit_code = 5
+    retryable = True
+    name = "network"
+
+
+class Failure(StrEnum):
+    """Why one request to one source failed; `core.retry` turns it into what to do next."""
+
+    UNREACHABLE = "unreachable"  # no connection, reset, timeout, TLS: about the host
+    STALLED = "stalled"  # connected, and then silence: about the connection
+    SHORT = "short body"  # the body ended early: about the connection
+    BUSY = "busy"  # 408, 425, 429, 5xx: about the host, which may say for how long
+    EXPIRED = "link expired"  # 401, 403, 410 from a signed URL: resolve again
+    MISSING = "missing"  # 404: about the file
+    REFUSED = "access refused"  # 401, 403 from the hub itself: about the repository
+    BAD_TOKEN = "token not accepted"  # a hub refuses the token, even for public files
+    NO_RANGES = "ranges not honoured"  # the whole file came where a part was asked for
+    WRONG_REPLY = "wrong reply"  # the reply does not match the question
+    WRONG_BYTES = "wrong bytes"  # the content is not what the digest says
+
+
+class SourceError(NetworkError):
+    """One request to one source failed. The engine's own currency: it retries, goes elsewhere, or gives up.
+
+    `retry_after` is in seconds, as the server asked; None where it did not.
+    """
+
+    name = "source"
+
+    def __init__(self, failure: Failure, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.failure = failure
+        self.retry_after = retry_after
+
+
+class IntegrityError(FetchError):
+    exit_code = 6
+    name = "integrity"
+
+
+class DiskFullError(FetchError):
+    exit_code = 7
+    name = "disk-full"
+
+
+class DiskError(FetchError):
+    exit_code = 8
+    name = "disk"
+
+
+class LeaseError(FetchError):
+    exit_code = 9
+    retryable = True
+    name = "lease"
+
+
+class PartialError(FetchError):
+    exit_code = 10
+    retryable = True
+    name = "partial"

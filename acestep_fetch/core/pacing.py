@@ -1,0 +1,39 @@
+"""How many connections a hub is given: start wide, halve when it says that it is busy, grow back slowly.
+
+State is a value and every step a function of it and of the time, so that another policy can take this one's place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+GROW_EVERY: Final = 10.0  # seconds between one connection more after a back-off
+HALVE_ONCE_IN: Final = 2.0  # seconds in which several "busy" answers count as one
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """`limit` connections now, never above `ceiling`; `changed` is when the limit last moved."""
+
+    limit: int
+    ceiling: int
+    changed: float = 0.0
+
+
+def wide_start(ceiling: int, now: float) -> Pace:
+    return Pace(limit=ceiling, ceiling=ceiling, changed=now)
+
+
+def after_busy(pace: Pace, now: float) -> Pace:
+    """The host answered 429 or 503."""
+    if pace.limit < pace.ceiling and now - pace.changed < HALVE_ONCE_IN:
+        return pace
+    return replace(pace, limit=max(1, pace.limit // 2), changed=now)
+
+
+def after_tick(pace: Pace, now: float) -> Pace:
+    """A quiet second has passed."""
+    if pace.limit >= pace.ceiling or now - pace.changed < GROW_EVERY:
+        return pace
+    return replace(pace, limit=pace.limit + 1, changed=now)

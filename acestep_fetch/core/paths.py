@@ -1,0 +1,72 @@
+"""Names that a listing may not bring onto a disk, decided before anything is written.
+
+Checked for every operating system at once: a folder fetched on Linux is opened on Windows next.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from typing import Final
+
+from acestep_fetch.core.errors import IntegrityError
+
+_DEVICES: Final = frozenset(
+    ["con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))]
+)
+_FORBIDDEN: Final = frozenset('<>:"|?*\\')
+_OURS: Final = frozenset([".acestep-fetch", ".cache"])  # our own state and huggingface_hub's
+
+
+def why_unsafe(path: str) -> str | None:
+    """Why `path` may not be written below a folder; None where it may."""
+    if not path or path.startswith("/") or path.endswith("/"):
+        return "not a relative file path"
+    if len(path.encode("utf-8", "surrogatepass")) > 1024:
+        return "too long"
+    for part in path.split("/"):
+        if reason := _why_unsafe_part(part):
+            return reason
+    return f"{path.split('/')[0]} is reserved" if path.split("/")[0].lower() in _OURS else None
+
+
+def _why_unsafe_part(part: str) -> str | None:
+    if part in ("", ".", ".."):
+        return "leaves its folder or repeats a separator"
+    if any(ord(c) < 32 or ord(c) == 127 or c in _FORBIDDEN or 0xD800 <= ord(c) <= 0xDFFF for c in part):
+        return "has characters that not every disk can hold"
+    if part.endswith((".", " ")) or part.startswith(" "):
+        return "begins or ends in a way that Windows would change"
+    if part.split(".")[0].rstrip().lower() in _DEVICES:
+        return "is a device name on Windows"
+    if len(part.encode()) > 255:
+        return "has a name over 255 bytes"
+    return None
+
+
+def check_paths(paths: Iterable[str], *, where: str) -> None:
+    """Raises `IntegrityError` that names the first path of `where` that cannot be placed safely."""
+    seen: dict[str, str] = {}
+    folders: dict[str, str] = {}
+    for path in paths:
+        if reason := why_unsafe(path):
+            raise IntegrityError(
+                f"{where} lists {path!r}, which {reason}"
+                if not reason.startswith("not")
+                else f"{where} lists {path!r}: {reason}",
+                hint="nothing was written; tell the repository's owner",
+            )
+        folded = fold(path)
+        if (other := seen.setdefault(folded, path)) != path or folded in folders:
+            raise IntegrityError(f"{where} lists {path!r} and {folders.get(folded, other)!r}, one name on many disks")
+        parts = folded.split("/")
+        for depth in range(1, len(parts)):
+            parent = "/".join(parts[:depth])
+            folders.setdefault(parent, path)
+            if parent in seen:
+                raise IntegrityError(f"{where} lists {seen[parent]!r} both as a file and as a folder")
+
+
+def fold(path: str) -> str:
+    """The form under which case-insensitive and normalising disks see `path`."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())

@@ -1,0 +1,66 @@
+"""The last lines of a run: what is ready, what it took, what is kept, what to do next. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from acestep_fetch.core.events import ModelFailed, ModelReady, RunFinished
+from acestep_fetch.display import units
+from acestep_fetch.display.glyphs import Glyphs
+from acestep_fetch.display.names import title
+
+Said = tuple[Literal["good", "bad", "hint", "stop", "info"], str]
+
+
+def ending(
+    end: RunFinished, ready: Sequence[ModelReady], failed: Sequence[ModelFailed], asked: int, glyphs: Glyphs
+) -> list[Said]:
+    """The final lines. Models that were up to date, and models that failed, have been told by now."""
+    if end.exit_code > 128:
+        return [("stop", f"Stopped. {_kept(end)}un the same command to continue.")]
+    if end.exit_code:
+        return _failure(end, ready, failed, glyphs)
+    fetched = [model.model for model in ready if model.fetched]
+    if not fetched:
+        return []
+    names = fetched[0] if len(fetched) == 1 and asked <= 1 else units.plural(len(fetched), "model")
+    return [("good", f"{names} ready in {units.duration(end.seconds)}{_numbers(end, glyphs)}")]
+
+
+def _kept(end: RunFinished) -> str:
+    kept = end.bytes_fetched + end.bytes_reused
+    return f"{units.size(kept)} kept; r" if kept else "R"
+
+
+def _failure(
+    end: RunFinished, ready: Sequence[ModelReady], failed: Sequence[ModelFailed], glyphs: Glyphs
+) -> list[Said]:
+    lines = list[Said]()
+    if end.error and all(end.error != model.message for model in failed):
+        lines.append(("bad", end.error))
+    elif not end.error and not failed:
+        lines.append(("bad", f"failed with exit code {end.exit_code}"))
+    if end.hint and all(end.hint != model.hint for model in failed):
+        lines.append(("hint", end.hint))
+    if ready:
+        of = units.plural(len(end.models), "model")
+        took = units.duration(end.seconds)
+        lines.append(("info", f"{len(ready)} of {of} ready in {took}{_numbers(end, glyphs)}"))
+    elif kept := end.bytes_fetched + end.bytes_reused:
+        lines.append(("info", f"{units.size(kept)} kept for the next run"))
+    return lines
+
+
+def _numbers(end: RunFinished, glyphs: Glyphs) -> str:
+    """`` · 28 files verified · 4.1 GB fetched, 6.0 GB reused · Hugging Face 71 %, ModelScope 29 %``"""
+    files = units.plural(end.files_verified + end.files_reused, "file")
+    reused = f", {units.size(end.bytes_reused)} reused" if end.bytes_reused else ""
+    shares = units.percentages(end.by_source)
+    whom = ", ".join(
+        f"{title(source)} {share} %" for source, share in sorted(shares.items(), key=lambda item: -item[1])
+    )
+    parts = [f"{files} verified", f"{units.size(end.bytes_fetched)} fetched{reused}"]
+    if len(shares) == 1:
+        whom = f"all from {title(next(iter(shares)))}"
+    return "".join(f" {glyphs.dot} {part}" for part in [*parts, *([whom] if whom else [])])

@@ -1,0 +1,1 @@
+"""Decides and schedules. Sees hubs and transports only through `core.interfaces`."""

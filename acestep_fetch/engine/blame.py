@@ -1,0 +1,119 @@
+"""What a failed request means: for the source, for the file, and whether anything can still come.
+
+Failures of the host make the source rest. Failures that are facts about a file ban the source for that file alone. A
+transfer fails when nobody is left to ask, or when those who are left have been silent for too long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from acestep_fetch.core.errors import (
+    AccessError,
+    Failure,
+    FetchError,
+    IntegrityError,
+    NetworkError,
+    NotFoundError,
+    SourceError,
+)
+from acestep_fetch.core.events import Detail, Note, SourceSwitched
+from acestep_fetch.core.model import HubName
+from acestep_fetch.engine.context import Context
+from acestep_fetch.engine.sources import Source
+from acestep_fetch.engine.transfer import Flight, Transfer
+
+MOVE_AFTER: Final = 10.0  # seconds of silence after which a component is rather taken from the other hub
+_AT_ONCE: Final = frozenset((Failure.MISSING, Failure.REFUSED))
+_STRIKES: Final = {Failure.WRONG_REPLY: 3, Failure.WRONG_BYTES: 2, Failure.EXPIRED: 4, Failure.BUSY: 8}
+_OF_THE_HOST: Final = frozenset((Failure.UNREACHABLE, Failure.STALLED, Failure.BUSY, Failure.EXPIRED))
+_MOST_STRIKES: Final = 6
+
+
+class Blame:
+    def __init__(self, context: Context, sources: Mapping[HubName, Source]) -> None:
+        self._context, self._sources = context, sources
+
+    def failed(self, flight: Flight, error: SourceError) -> None:
+        """Draws the consequences of a flight's failure."""
+        transfer, source = flight.transfer, flight.source
+        if not transfer.open:
+            return
+        progress = flight.offset > flight.start
+        self._context.emit(Detail(f"{transfer.label}: {source.name}: {error.failure}: {error.message}"))
+        transfer.note(source.name, error)
+        if error.failure is Failure.BAD_TOKEN and source.hub.drop_token():
+            self._context.emit(Note("warning", f"{source.name.title} does not accept the token: going on without it"))
+            return
+        if error.failure is Failure.NO_RANGES:
+            transfer.without_ranges.add(source.name)
+            return
+        of_the_host = error.failure in _OF_THE_HOST or (error.failure is Failure.SHORT and not progress)
+        if of_the_host and source.failed(error):
+            text = f"{source.name.title} does not answer ({error.message}); trying again"
+            self._context.emit(Note("warning", text))
+        transfer.strikes[source.name] = 0 if progress else transfer.strikes[source.name] + 1
+        self._perhaps_ban(transfer, source, error)
+
+    def _perhaps_ban(self, transfer: Transfer, source: Source, error: SourceError) -> None:
+        strikes, failure = transfer.strikes[source.name], error.failure
+        others = [name for name in transfer.places if name != source.name and transfer.usable(name)]
+        hopeless = failure in _AT_ONCE or failure is Failure.BAD_TOKEN
+        if failure in (Failure.WRONG_REPLY, Failure.WRONG_BYTES):
+            hopeless |= strikes >= (1 if others and failure is Failure.WRONG_BYTES else _STRIKES[failure])
+        elif others and self._sources[others[0]].down_since is None:
+            hopeless |= strikes >= _STRIKES.get(failure, _MOST_STRIKES)
+        if hopeless:
+            self.ban(transfer, source.name, error)
+
+    def ban(self, transfer: Transfer, name: HubName, error: SourceError) -> None:
+        """`name` is not asked for this file any more; the transfer fails where nobody is left."""
+        transfer.banned[name] = error
+        left = [other for other in transfer.places if transfer.usable(other)]
+        at = next((gap.start for gap in transfer.held.gaps(transfer.file.size)), transfer.file.size)
+        self._context.emit(SourceSwitched(transfer.label, name, left[0] if left else "", at, str(error.failure)))
+        if not left:
+            transfer.fail(self.verdict(transfer))
+
+    def give_up(self, transfers: Iterable[Transfer], now: float) -> None:
+        """Fails what has nobody left but sources that have been silent for too long."""
+        for transfer in list(transfers):
+            usable = [
+                self._sources[name] for name in transfer.places if transfer.usable(name) and name in self._sources
+            ]
+            patience = MOVE_AFTER if transfer.movable else self._context.options.give_up_after
+            patience = min(patience, self._context.options.give_up_after)
+            if (
+                transfer.open
+                and not transfer.complete
+                and all(s.down_since is not None and now - s.down_since > patience for s in usable)
+            ):
+                transfer.fail(self.verdict(transfer))
+
+    def verdict(self, transfer: Transfer) -> FetchError:
+        """The error of a transfer that cannot be had, by the gravest thing that was said about it."""
+        failures = {error.failure for error in transfer.banned.values()}
+        down = [n for n in transfer.places if transfer.usable(n)]
+        if down:
+            names = " and ".join(n.title for n in down)
+            return NetworkError(
+                f"{transfer.label}: no answer from {names}",
+                hint="check the connection and run the same command again: what is there is kept",
+                attempts=transfer.attempts,
+            )
+        if failures & {Failure.WRONG_BYTES, Failure.WRONG_REPLY}:
+            return IntegrityError(
+                f"{transfer.label}: no source has bytes that match the listed digest",
+                hint="nothing wrong was kept; try again later, or another --revision",
+                attempts=transfer.attempts,
+            )
+        if Failure.REFUSED in failures or Failure.BAD_TOKEN in failures:
+            return AccessError(
+                f"{transfer.label}: access refused",
+                hint="accept the terms on the model's page and give a token with --token-file or HF_TOKEN",
+                attempts=transfer.attempts,
+            )
+        if failures <= {Failure.MISSING}:
+            return NotFoundError(f"{transfer.label}: no hub has this file any more", attempts=transfer.attempts)
+        return NetworkError(f"{transfer.label}: every source failed", attempts=transfer.attempts)

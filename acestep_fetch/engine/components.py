@@ -1,0 +1,98 @@
+"""A component on its way from a manifest to a folder that ACE-Step may see."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from acestep_fetch.catalogue import Model
+from acestep_fetch.core.errors import FetchError
+from acestep_fetch.core.merge import Agreement, ComponentManifest, ManifestFile, agreement, merge_component
+from acestep_fetch.core.model import HubName, RepoId, Snapshot
+from acestep_fetch.storage.checksum import Digests
+
+
+@dataclass(eq=False)
+class Component:
+    """`kept` files are right where they are, `staged` ones wait in staging, `foreign` ones belong to the application
+    or the user and stay as they are."""
+
+    name: str
+    manifest: ComponentManifest
+    snapshots: dict[HubName, Snapshot]
+    kept: dict[str, Digests] = field(default_factory=dict)
+    staged: dict[str, Digests] = field(default_factory=dict)
+    foreign: dict[str, Digests] = field(default_factory=dict)
+    tried: set[HubName] = field(default_factory=set)
+    published: bool = False
+    fetched: bool = False  # something of it was not there before
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def repo(self) -> RepoId:
+        return next(iter(self.snapshots.values())).repo
+
+    @property
+    def wanted(self) -> list[ManifestFile]:
+        """The files that are neither here nor staged."""
+        return [f for f in self.manifest.files if f.path not in self.here]
+
+    @property
+    def here(self) -> dict[str, Digests]:
+        return self.kept | self.staged | self.foreign
+
+    @property
+    def complete(self) -> bool:
+        return not self.wanted
+
+    def label(self, path: str) -> str:
+        """The path under checkpoints/."""
+        return f"{self.name}/{path}" if self.name else path
+
+    def alternative(self) -> ComponentManifest | None:
+        """The component by another hub that has another version of it and was not tried yet."""
+        for hub in self.snapshots:
+            if hub in self.tried or hub is self.manifest.truth:
+                continue
+            theirs = merge_component(self.name, self.manifest.prefix, {**self.snapshots}, [hub, *_others(self, hub)])
+            if theirs and theirs.truth is hub:
+                return theirs
+        return None
+
+    def may_differ(self, file: ManifestFile) -> bool:
+        """Whether another hub's version of `file` is not proven equal."""
+        for hub, snapshot in self.snapshots.items():
+            if hub in file.proven or hub in self.tried:
+                continue
+            listed = next((f for f in snapshot.files if f.path == file.file.path), None)
+            if listed is None or agreement(listed, file.file) is not Agreement.EQUAL:
+                return any(f.path.startswith(self.manifest.prefix) for f in snapshot.files)
+        return False
+
+    def move(self, manifest: ComponentManifest) -> None:
+        """Takes `manifest` for the truth from here on; what is here and does not fit it is wanted again."""
+        self.tried.add(self.manifest.truth)
+        self.manifest = manifest
+        for held in (self.kept, self.staged):
+            files = {f.path: f.file for f in manifest.files}
+            for path in [p for p, d in held.items() if p not in files or not d.agrees_with(files[p])]:
+                del held[path]
+
+
+def _others(component: Component, hub: HubName) -> list[HubName]:
+    return [other for other in component.snapshots if other is not hub]
+
+
+@dataclass(eq=False)
+class ModelWork:
+    """A model and its components. `error` says why it will not be ready."""
+
+    model: Model
+    components: list[Component] = field(default_factory=list)
+    error: FetchError | None = None
+    ready: bool = False
+    folders: tuple[str, ...] = ()  # absolute, once it is ready
+
+    @property
+    def settled(self) -> bool:
+        return self.ready or self.error is not None

@@ -1,0 +1,94 @@
+"""What is there already: right files are adopted, whoever put them there, and never fetched again.
+
+A file is believed without hashing only where a receipt of ours names it with the size and time that it still has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from acestep_fetch.core.events import FileReused, Note
+from acestep_fetch.core.merge import ManifestFile
+from acestep_fetch.core.model import Digest
+from acestep_fetch.engine.components import Component
+from acestep_fetch.engine.context import Context
+from acestep_fetch.storage import receipts
+from acestep_fetch.storage.checksum import Digests, hash_file
+
+
+class Known:
+    """What receipts say is on this disk: digests by path, and a path for each digest."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._by_path: dict[str, receipts.ReceiptFile] = {}
+        self._by_digest: dict[Digest, Path] = {}
+
+    def learn(self) -> None:
+        """Reads the receipts and looks at the files they name. Blocks."""
+        root = self._context.layout.root
+        for receipt in receipts.all_receipts(self._context.layout.receipts):
+            standing = receipts.compare(receipt, root)
+            for file in receipt.files:
+                if file.path not in standing.damaged and file.path not in standing.drifted:
+                    self._by_path[file.path] = file
+                    self._by_digest[Digest("sha256", file.sha256)] = root / file.path
+                    if file.git_sha1:
+                        self._by_digest[Digest("git-sha1", file.git_sha1)] = root / file.path
+
+    def digests(self, label: str, *, git: bool) -> Digests | None:
+        """The digests of the file at `label` under checkpoints/, if a receipt vouches for it."""
+        file = self._by_path.get(label)
+        return Digests(file.sha256, file.git_sha1) if file and (file.git_sha1 or not git) else None
+
+    def copy_of(self, digests: Iterable[Digest]) -> Path | None:
+        """A file on this disk with one of these digests."""
+        return next((self._by_digest[d] for d in digests if d in self._by_digest), None)
+
+
+async def examine(component: Component, known: Known, context: Context) -> None:
+    """Sorts what is under the final name and in staging into kept, staged and foreign."""
+    if context.options.force:
+        return
+    drifted = list[str]()
+    for file in component.wanted:
+        label = component.label(file.path)
+        final = context.layout.final(component.name) / file.path
+        staged = context.layout.staged(component.name) / file.path
+        if found := await _match(final, file, known.digests(label, git=_git(file)), context):
+            component.kept[file.path] = found
+        elif found := await _match(staged, file, None, context):
+            component.staged[file.path] = found
+        elif receipts.may_drift(file.path) and await context.disk.run(_has_content, final):
+            component.foreign[file.path] = await context.disk.hash(hash_file, final, git=_git(file))
+            drifted.append(label)
+            continue
+        else:
+            continue
+        context.emit(FileReused(label, file.file.size))
+    if drifted:
+        text = (
+            f"{', '.join(drifted[:4])}{' and more' if len(drifted) > 4 else ''}: not the hub's version, left as it is"
+        )
+        context.emit(Note("info", f"{text} (--force fetches it anew)"))
+
+
+async def _match(path: Path, file: ManifestFile, vouched: Digests | None, context: Context) -> Digests | None:
+    if await context.disk.run(_size, path) != file.file.size:
+        return None
+    if vouched is None:
+        vouched = await context.disk.hash(hash_file, path, git=_git(file))
+    return vouched if vouched.agrees_with(file.file) else None
+
+
+def _git(file: ManifestFile) -> bool:
+    return file.file.git_sha1 is not None or file.file.size <= 1 << 20
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() and not path.is_symlink() else None
+
+
+def _has_content(path: Path) -> bool:
+    return bool(_size(path))

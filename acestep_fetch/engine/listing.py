@@ -1,0 +1,120 @@
+"""Both hubs are asked for their lists at once; the slower or dead one never delays the start by more than the probe's
+deadline, and joins as a source if it answers later."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from acestep_fetch.core.errors import AccessError, FetchError, NetworkError, NotFoundError
+from acestep_fetch.core.interfaces import Hub
+from acestep_fetch.core.model import HubName, RepoId, Snapshot
+from acestep_fetch.core.paths import check_paths
+from acestep_fetch.engine.context import Context
+
+PREFERRED_PATIENCE: Final = 15.0  # seconds that the preferred hub's list is waited for while the other's is there
+
+
+class Select(Protocol):
+    """Which paths a user's patterns keep."""
+
+    def __call__(self, paths: Sequence[str], include: Sequence[str], exclude: Sequence[str]) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What the hubs said of one repository in time."""
+
+    snapshots: dict[HubName, Snapshot]
+    late: dict[HubName, asyncio.Task[Snapshot | FetchError]]
+    refusals: dict[HubName, FetchError]
+
+    def error(self, repo: RepoId) -> FetchError:
+        """Why there is no snapshot at all."""
+        attempts = [f"{name.title}: {error.message}" for name, error in self.refusals.items()]
+        kinds = {type(error) for error in self.refusals.values()}
+        if kinds == {NotFoundError}:
+            return NotFoundError(
+                f"{repo}: no hub has it",
+                hint="check the name; a private repository needs a token (--token-file)",
+                attempts=attempts,
+            )
+        if kinds <= {NotFoundError, AccessError}:
+            access = next(e for e in self.refusals.values() if isinstance(e, AccessError))
+            return AccessError(f"{repo}: access refused", hint=access.hint, attempts=attempts)
+        other = next((e for e in self.refusals.values() if not isinstance(e, NotFoundError | NetworkError)), None)
+        if other is not None and not any(isinstance(e, NetworkError) for e in self.refusals.values()):
+            return type(other)(other.message, hint=other.hint, attempts=attempts)
+        return NetworkError(
+            f"{repo}: no hub could be asked",
+            hint="check the connection, or a proxy (HTTPS_PROXY); mirrors go into HF_ENDPOINT and MODELSCOPE_ENDPOINT",
+            attempts=attempts,
+        )
+
+
+class Listings:
+    """The listing tasks of a run. They live in `group`; `settle` waits for as much as is worth waiting for."""
+
+    def __init__(self, group: asyncio.TaskGroup, hubs: Sequence[Hub], select: Select, context: Context) -> None:
+        self._group, self._hubs, self._select, self._context = group, hubs, select, context
+        self._tasks: dict[RepoId, dict[HubName, asyncio.Task[Snapshot | FetchError]]] = {}
+        self._began = context.clock()
+        self._slots = asyncio.Semaphore(8)
+
+    def ask(self, repo: RepoId) -> None:
+        """Starts asking every hub for `repo`."""
+        self._tasks[repo] = {
+            hub.name: self._group.create_task(self._list(hub, repo), name=f"list {hub.name} {repo}")
+            for hub in self._hubs
+        }
+
+    async def settle(self, repo: RepoId, order: Sequence[HubName]) -> Listed:
+        """The preferred hub's snapshot, and the other's if it comes by the probe's deadline (or is all there is)."""
+        first, second = (self._tasks[repo][name] for name in order)
+        clock = self._context.clock
+        deadline = self._began + self._context.options.probe_deadline
+        while not first.done():
+            if second.done() and _good(second) and clock() > self._began + PREFERRED_PATIENCE:
+                break
+            await asyncio.wait([t for t in (first, second) if not t.done()], timeout=1.0, return_when="FIRST_COMPLETED")
+        if first.done() and not _good(first):
+            await asyncio.wait([second])
+        elif first.done() and not second.done() and (left := deadline - clock()) > 0:
+            await asyncio.wait([second], timeout=left)
+        return self._listed(repo)
+
+    def cancel(self) -> None:
+        """Whoever has not answered by now is not needed any more."""
+        for tasks in self._tasks.values():
+            for task in tasks.values():
+                task.cancel()
+
+    def _listed(self, repo: RepoId) -> Listed:
+        listed = Listed({}, {}, {})
+        for name, task in self._tasks[repo].items():
+            if not task.done():
+                listed.late[name] = task
+            elif isinstance(found := task.result(), Snapshot):
+                listed.snapshots[name] = found
+            else:
+                listed.refusals[name] = found
+        return listed
+
+    async def _list(self, hub: Hub, repo: RepoId) -> Snapshot | FetchError:
+        options = self._context.options
+        try:
+            async with self._slots:
+                snapshot = await hub.list_files(repo, options.revision)
+            check_paths((file.path for file in snapshot.files), where=f"{hub.name.title}'s {repo}")
+            if not options.include and not options.exclude:
+                return snapshot
+            kept = set(self._select([file.path for file in snapshot.files], options.include, options.exclude))
+            return replace(snapshot, files=tuple(file for file in snapshot.files if file.path in kept))
+        except FetchError as error:
+            return error
+
+
+def _good(task: asyncio.Task[Snapshot | FetchError]) -> bool:
+    return isinstance(task.result(), Snapshot)

@@ -1,0 +1,138 @@
+"""From verified contents to files under their final names, with the receipts that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from acestep_fetch.core.events import ComponentReady, FileReused, FileVerified, ModelReady
+from acestep_fetch.core.model import HubName
+from acestep_fetch.engine.components import Component, ModelWork
+from acestep_fetch.engine.context import Context
+from acestep_fetch.engine.examine import Known
+from acestep_fetch.engine.planning import Job
+from acestep_fetch.storage import hf_metadata, platform, staging
+from acestep_fetch.storage.checksum import Digests, hash_file
+from acestep_fetch.storage.parts import PartFile
+from acestep_fetch.storage.receipts import Receipt, ReceiptFile, write_receipt
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Publisher:
+    """Places contents into staging, components under their names, and writes receipts. Raises what the disk raises."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def place(self, job: Job) -> None:
+        """Puts a finished transfer's content where its targets want it."""
+        transfer, layout = job.transfer, self._context.layout
+        assert transfer.digests is not None
+        paths = [layout.staged(component.name) / path for component, path in job.targets]
+        await self._disk(job.transfer.label, _place, paths, transfer.part, transfer.data)
+        transfer.part = transfer.data = None
+        seconds = self._context.clock() - (transfer.began or self._context.clock())
+        by_source = dict(+transfer.by_source)
+        for component, path in job.targets:
+            component.staged[path] = transfer.digests
+            component.fetched = True
+            label, digest = component.label(path), str(transfer.digests.of_kind(job.digest))
+            self._context.emit(FileVerified(label, transfer.file.size, digest, by_source, seconds))
+            by_source = {}
+
+    async def copy_known(self, component: Component, known: Known) -> None:
+        """Takes what other models on this disk already have, and files without content."""
+        for file in component.wanted:
+            target = self._context.layout.staged(component.name) / file.path
+            source = known.copy_of(file.file.digests)
+            if file.file.size == 0:
+                await self._disk(file.path, staging.put_bytes, target, b"")
+            elif source and not self._context.options.force:
+                await self._disk(file.path, staging.put_copy, source, target)
+            else:
+                continue
+            digests = await self._context.disk.hash(hash_file, target, git=file.file.size <= 1 << 20)
+            if digests.agrees_with(file.file):
+                component.staged[file.path] = digests
+                component.fetched = True
+                self._context.emit(FileReused(component.label(file.path), file.file.size))
+            else:
+                await self._disk(file.path, target.unlink)
+
+    async def publish(self, component: Component) -> None:
+        """Gives a complete component its name. Does nothing the second time."""
+        async with component.lock:
+            if component.published or not component.complete:
+                return
+            layout = self._context.layout
+            staged, final = layout.staged(component.name), layout.final(component.name)
+            await self._disk(component.name, staging.prune, staged, list(component.staged))
+            await self._disk(component.name, staging.publish, staged, final, list(component.staged))
+            component.published = True
+        files = component.manifest.files
+        self._context.emit(ComponentReady(component.name or "root files", len(files), component.manifest.size))
+
+    async def certify(self, work: ModelWork, selection: dict[str, object]) -> None:
+        """Writes the receipt of a model whose components are all published, and the hub client's own notes."""
+        await self._disk(work.model.name, self._write_receipt, work, selection)
+        await self._disk(work.model.name, self._write_metadata, work)
+        work.ready = True
+        manifests = [component.manifest for component in work.components]
+        work.folders = tuple(str(self._context.layout.final(c.name)) for c in work.components if c.name)
+        fetched = any(component.fetched for component in work.components)
+        count, size = sum(len(m.files) for m in manifests), sum(m.size for m in manifests)
+        self._context.emit(ModelReady(work.model.name, work.folders, count, size, fetched))
+
+    def _write_receipt(self, work: ModelWork, selection: dict[str, object]) -> None:
+        files = [self._receipt_file(c, f.path, f.file.path) for c in work.components for f in c.manifest.files]
+        commits = {c.name: f"{c.manifest.truth}:{c.manifest.commit}" for c in work.components}
+        receipt = Receipt(work.model.name, str(work.model.repo), commits, selection, tuple(files))
+        write_receipt(self._context.layout.receipts, receipt)
+
+    def _receipt_file(self, component: Component, path: str, repo_path: str) -> ReceiptFile:
+        digests = component.here[path]
+        found = (self._context.layout.final(component.name) / path).stat()
+        return ReceiptFile(
+            component.label(path), repo_path, found.st_size, found.st_mtime_ns, digests.sha256, digests.git_sha1
+        )
+
+    def _write_metadata(self, work: ModelWork) -> None:
+        root = self._context.layout.root
+        folder = root if work.model.components else root / work.model.name
+        notes, commit = list[hf_metadata.HubFile](), ""
+        for component in work.components:
+            if snapshot := component.snapshots.get(HubName.HUGGINGFACE):
+                commit = snapshot.commit
+                listed = {file.path: file for file in snapshot.files}
+                for file in component.manifest.files:
+                    theirs = listed.get(file.file.path)
+                    if theirs and _same(component.here[file.path], theirs.sha256, theirs.git_sha1):
+                        notes.append(hf_metadata.HubFile(theirs.path, theirs.sha256 or theirs.git_sha1 or ""))
+        if notes:
+            hf_metadata.write_metadata(folder, commit, notes)
+
+    async def _disk(self, label: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await self._context.disk.run(call, *args, **kwargs)
+        except OSError as exc:
+            raise platform.explain(exc, exc.filename or label) from exc
+
+
+def _place(paths: Sequence[Path], part: PartFile | None, data: bytes | None) -> None:
+    first, *others = paths
+    for path in others:
+        if part:
+            staging.put_copy(part.path, path)
+        else:
+            staging.put_bytes(path, data or b"")
+    if part:
+        part.publish(first)
+    else:
+        staging.put_bytes(first, data or b"")
+
+
+def _same(digests: Digests, sha256: str | None, git_sha1: str | None) -> bool:
+    return digests.sha256 == sha256 if sha256 else bool(git_sha1) and digests.git_sha1 == git_sha1

@@ -1,0 +1,84 @@
+"""What a run came to, for the caller and for the last event."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from acestep_fetch.core.errors import FetchError, PartialError
+from acestep_fetch.core.events import BytesReceived, Event, FileReused, FileVerified, ModelReady, PlanMade
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Adds up events as they pass."""
+
+    verified: int = 0
+    reused: int = 0
+    bytes_fetched: int = 0
+    bytes_reused: int = 0
+    by_source: Counter[str] = field(default_factory=Counter)
+
+    def listen(self, event: Event) -> None:
+        match event:
+            case BytesReceived():
+                self.bytes_fetched += event.count
+                self.by_source[event.source] += event.count
+            case FileVerified():
+                self.verified += 1
+            case FileReused():
+                self.reused += 1
+                self.bytes_reused += event.size
+            case PlanMade():
+                self.bytes_reused += event.partial
+            case ModelReady(fetched=False):
+                self.reused += event.files
+                self.bytes_reused += event.size
+            case _:
+                pass
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """One file of the plan: where it stands."""
+
+    model: str
+    path: str  # under checkpoints/
+    size: int
+    state: str  # "here" | "partial" | "fetch"
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run came to. `exit_code` 0 means: everything asked for is there and verified."""
+
+    exit_code: int
+    models: dict[str, str]
+    folders: tuple[str, ...]  # absolute, of the models that are ready
+    bytes_fetched: int
+    bytes_reused: int
+    by_source: dict[str, int]
+    seconds: float
+    files: tuple[FileReport, ...] = ()  # the plan, where one was made
+    error: FetchError | None = None
+
+    def raise_for_error(self) -> None:
+        """Raises the run's error, if there was one."""
+        if self.error:
+            raise self.error
+
+
+def overall(errors: Sequence[FetchError], ready: int) -> FetchError | None:
+    """The one error a run ends with: partial success, else the gravest cause that no retry can help."""
+    if not errors:
+        return None
+    worst = min(errors, key=lambda e: (e.retryable, e.exit_code))
+    if not ready:
+        return worst
+    return PartialError(
+        f"{len(errors)} of {len(errors) + ready} models failed: {worst.message}",
+        hint=worst.hint or "run the same command again",
+        attempts=worst.attempts,
+    )

@@ -1,0 +1,202 @@
+"""A source: a hub, the links that it resolved, and what it has shown so far.
+
+A hub's resolver is metered and its content network is not. So a file is resolved once, by the first ranged request that
+needs it; the link that the answer redirects to serves all further spans, is renewed ahead of its expiry, and once when
+it is refused. Files that the resolver serves itself are simply asked for.
+
+Credentials go to the hub's own origin. A redirect to another origin travels without them, and never from https to http.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+from acestep_fetch.core import links, pacing, scoring
+from acestep_fetch.core.errors import Failure, SourceError
+from acestep_fetch.core.interfaces import Body, Hub, Request, Transport
+from acestep_fetch.core.model import HubName, Snapshot
+from acestep_fetch.core.replies import span_of
+from acestep_fetch.core.retry import asked_wait, is_busy
+from acestep_fetch.core.spans import Span
+from acestep_fetch.engine.context import Context
+
+_REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
+_LINK_REFUSED: Final = frozenset((401, 403, 410))
+_MOST_HOPS: Final = 10
+_EXPLANATION: Final = 8 * 1024  # bytes of an error's body that are read
+_RESOLVER_REQUESTS: Final = 8  # in flight at once: hubs meter them
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a source has a file's bytes."""
+
+    snapshot: Snapshot
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A body whose headers match the question, and the bytes of the file that it carries."""
+
+    body: Body
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    request: Request
+    expiry: float | None  # epoch seconds
+    resolved: float  # epoch seconds
+
+
+class Source:
+    """Opens spans of files from one hub. Raises `SourceError` only."""
+
+    def __init__(self, hub: Hub, transport: Transport, context: Context) -> None:
+        self.hub = hub
+        self.score = scoring.Score()
+        self.pace = pacing.wide_start(context.options.connections, context.clock())
+        self.active = 0  # flights under way
+        self.down_since: float | None = None  # when the failures that go on began
+        self._transport, self._context = transport, context
+        self._links: dict[tuple[str, str], _Link] = {}
+        self._direct = set[tuple[str, str]]()
+        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._outage = False
+        self._resolver = asyncio.Semaphore(_RESOLVER_REQUESTS)
+
+    @property
+    def name(self) -> HubName:
+        return self.hub.name
+
+    def answered(self, seconds: float) -> None:
+        """A first byte came, `seconds` after it was asked for."""
+        self.score = scoring.after_first_byte(self.score, seconds)
+        self.down_since, self._outage = None, False
+
+    def failed(self, error: SourceError) -> bool:
+        """A failure that is about the host. True where the source has just gone down by it."""
+        now = self._context.clock()
+        if self.down_since is None:
+            self.down_since = now
+        if error.failure is Failure.BUSY:
+            self.pace = pacing.after_busy(self.pace, now)
+        self.score = scoring.after_failure(self.score, now, self._context.jitter(), error.retry_after)
+        went_down = self.score.is_suspect and not self._outage
+        self._outage |= went_down
+        return went_down
+
+    def pause(self, index: int, now: float) -> float:
+        """Seconds for which connection number `index` should not ask; 0 if it may."""
+        if now < self.score.ready_at:
+            return self.score.ready_at - now
+        if index >= self.pace.limit or (self.score.is_suspect and self.active):
+            return 1.0
+        return 0.0
+
+    @asynccontextmanager
+    async def open(self, place: Place, asked: Span) -> AsyncIterator[Opened]:
+        """The bytes `asked` of a file; the reply's headers have been checked against the question."""
+        async with AsyncExitStack() as stack:
+            body, redirected = await self._reach(stack, place, asked)
+            if body.status not in (200, 206):
+                raise await self._refusal(body, redirected)
+            try:
+                span = span_of(asked, place.size, body.status, body.headers)
+            except SourceError as wrong:
+                raise await self._explained(body) or wrong from None
+            yield Opened(body, span)
+
+    async def _reach(self, stack: AsyncExitStack, place: Place, asked: Span) -> tuple[Body, bool]:
+        key = (place.snapshot.commit, place.path)
+        link = self._links.get(key)
+        if link and links.is_fresh(link.expiry, self._context.wall(), link.resolved):
+            body = await stack.enter_async_context(self._transport.get(_ranged(link.request, asked)))
+            if body.status not in _LINK_REFUSED:
+                return body, True
+            await stack.aclose()
+        if key in self._direct:
+            return await self._resolve(stack, place, asked)
+        async with self._locks.setdefault(key, asyncio.Lock()):  # one resolves, the others find the link
+            if (current := self._links.get(key)) is not link and current:
+                return await stack.enter_async_context(self._transport.get(_ranged(current.request, asked))), True
+            self._links.pop(key, None)
+            return await self._resolve(stack, place, asked)
+
+    async def _resolve(self, stack: AsyncExitStack, place: Place, asked: Span) -> tuple[Body, bool]:
+        key = (place.snapshot.commit, place.path)
+        request, redirected = self.hub.locate(place.snapshot, place.path), False
+        for _ in range(_MOST_HOPS):
+            body = await self._ask(stack, _ranged(request, asked), metered=not redirected)
+            if body.status not in _REDIRECTS:
+                break
+            target = urljoin(request.url, body.headers.get("location", ""))
+            await _drain(body)
+            await stack.aclose()
+            request, redirected = _redirected(request, target), True
+        else:
+            raise SourceError(Failure.WRONG_REPLY, f"more than {_MOST_HOPS} redirects")
+        if redirected and body.status in (200, 206):
+            now = self._context.wall()
+            self._links[key] = _Link(request, links.expires_at(request.url, now), now)
+        elif not redirected:
+            self._direct.add(key)
+        return body, redirected
+
+    async def _ask(self, stack: AsyncExitStack, request: Request, *, metered: bool) -> Body:
+        if not metered:
+            return await stack.enter_async_context(self._transport.get(request))
+        async with self._resolver:
+            return await stack.enter_async_context(self._transport.get(request))
+
+    async def _refusal(self, body: Body, redirected: bool) -> SourceError:
+        text = await _beginning(body)
+        if not redirected and (told := self.hub.explain(body.status, body.headers, text)):
+            return told
+        if redirected and body.status in _LINK_REFUSED:
+            return SourceError(Failure.EXPIRED, f"the link was refused ({body.status})")
+        if is_busy(body.status):
+            wait = asked_wait(body.status, body.headers, self._context.wall())
+            return SourceError(Failure.BUSY, f"status {body.status}", retry_after=wait)
+        failure = Failure.MISSING if body.status in (404, 451) else Failure.WRONG_REPLY
+        return SourceError(failure, f"status {body.status}")
+
+    async def _explained(self, body: Body) -> SourceError | None:
+        """What a reply with the wrong length says, where it is a hub's error in the guise of a file."""
+        if "json" not in body.headers.get("content-type", ""):
+            return None
+        return self.hub.explain(body.status, body.headers, await _beginning(body))
+
+
+def _ranged(request: Request, asked: Span) -> Request:
+    return Request(request.url, {**request.headers, "Range": asked.as_header()})
+
+
+def _redirected(request: Request, target: str) -> Request:
+    here, there = urlsplit(request.url), urlsplit(target)
+    if there.scheme not in ("http", "https") or not there.netloc:
+        raise SourceError(Failure.WRONG_REPLY, "a redirect to nowhere")
+    if (here.scheme, there.scheme) == ("https", "http"):
+        raise SourceError(Failure.WRONG_REPLY, "a redirect from https to http")
+    same = (here.scheme, here.netloc) == (there.scheme, there.netloc)
+    kept: Mapping[str, str] = request.headers if same else {}
+    return Request(target, kept)
+
+
+async def _beginning(body: Body) -> bytes:
+    text = bytearray()
+    while len(text) < _EXPLANATION and (chunk := await body.read()):
+        text += chunk
+    return bytes(text[:_EXPLANATION])
+
+
+async def _drain(body: Body) -> None:
+    """Reads a redirect's small body, so that its connection can be used again."""
+    await _beginning(body)

@@ -1,0 +1,137 @@
+"""One content under way: which of its bytes are missing, in flight, held and hashed, and who may still serve it.
+
+`Transfer` only keeps the books. Flights move the bytes (`flight`), the scheduler hands out the work (`scheduler`),
+`frontier` hashes behind the contiguous prefix.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from acestep_fetch.core.errors import FetchError, SourceError
+from acestep_fetch.core.model import HubName, RemoteFile
+from acestep_fetch.core.spans import Span, SpanSet
+from acestep_fetch.engine.sources import Place, Source
+from acestep_fetch.storage.checksum import Digests
+from acestep_fetch.storage.parts import PartFile
+
+SMALL: Final = 1 << 20  # bytes: such files are fetched whole, checked in memory and not journalled
+
+
+class State(Enum):
+    OPEN = "open"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(eq=False, slots=True)
+class Flight:
+    """One request under way. `stop` may be moved down by a thief; `offset` is the next byte to come."""
+
+    transfer: Transfer
+    source: Source
+    start: int
+    stop: int
+    began: float
+    offset: int = 0
+    last_byte: float = 0.0
+    speed: float = 0.0  # bytes a second, smoothed
+    sampled: int = 0  # offset at the last look at the clock
+    whole: bool = False  # the source ignores ranges: read from the first byte on and skip what is held
+    held_up: bool = False  # silent because our own budget or disk makes it wait
+    scope: asyncio.Timeout | None = None
+
+    def __post_init__(self) -> None:
+        self.offset = self.sampled = self.start
+        self.last_byte = self.began
+
+    @property
+    def remaining(self) -> int:
+        return max(0, self.stop - self.offset)
+
+
+@dataclass(eq=False)
+class Transfer:
+    """A content and everything known about getting it. `places` may grow while it is under way."""
+
+    file: RemoteFile  # by the word of the hub that is the truth
+    label: str  # for people: the first path that it is for
+    places: dict[HubName, Place]
+    proven: set[HubName] = field(default_factory=set)  # of these, the ones listed with an equal digest
+    movable: bool = False  # the other hub has another version that could be taken instead
+    part: PartFile | None = None
+    state: State = State.OPEN
+    error: FetchError | None = None
+    digests: Digests | None = None
+    data: bytes | None = None  # of a small file that is done
+    missing: SpanSet = field(default_factory=SpanSet)  # neither held nor in flight
+    held: SpanSet = field(default_factory=SpanSet)  # on disk
+    flights: list[Flight] = field(default_factory=list)
+    banned: dict[HubName, SourceError] = field(default_factory=dict)
+    without_ranges: set[HubName] = field(default_factory=set)
+    strikes: Counter[HubName] = field(default_factory=Counter)
+    by_source: Counter[str] = field(default_factory=Counter)
+    attempts: list[str] = field(default_factory=list)
+    began: float | None = None
+    moved: asyncio.Event = field(default_factory=asyncio.Event)  # held has grown, or the state changed
+    wake: Callable[[], None] = lambda: None  # tells the scheduler that there is work again
+
+    @property
+    def small(self) -> bool:
+        return self.file.size <= SMALL
+
+    @property
+    def open(self) -> bool:
+        return self.state is State.OPEN
+
+    @property
+    def complete(self) -> bool:
+        """Every byte is on disk (and perhaps not hashed yet)."""
+        return not self.small and len(self.held) == self.file.size
+
+    @property
+    def wants_git(self) -> bool:
+        """Whether git's digest has to be computed too: it is asked for, or it is cheap and tells the hubs apart."""
+        return self.small or self.file.git_sha1 is not None
+
+    def usable(self, name: HubName) -> bool:
+        return name in self.places and name not in self.banned
+
+    def hold(self, span: Span) -> None:
+        self.held.add(span)
+        self.moved.set()
+
+    def lose(self, span: Span) -> None:
+        """Bytes that were held are not to be trusted: they are missing again."""
+        self.held.remove(span)
+        self.missing.add(span)
+        self.wake()
+
+    def note(self, name: HubName, error: SourceError) -> None:
+        """Keeps what was tried, for the error message, without repeating itself."""
+        line = f"{name.title}: {error.failure} ({error.message})"
+        if line not in self.attempts:
+            self.attempts.append(line)
+
+    async def grounded(self) -> None:
+        """Returns when no flight is under way any more, so that the part file can be closed."""
+        while self.flights:
+            self.moved.clear()
+            await self.moved.wait()
+
+    def finish(self, digests: Digests, data: bytes | None = None) -> None:
+        self.state, self.digests, self.data = State.DONE, digests, data
+        self.moved.set()
+
+    def fail(self, error: FetchError) -> None:
+        if self.open:
+            self.state, self.error = State.FAILED, error
+            for flight in self.flights:
+                if flight.scope:
+                    flight.scope.reschedule(0)
+            self.moved.set()

@@ -1,0 +1,45 @@
+"""Endpoints: what users and the environment may write, and what is made of it."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from acestep_fetch.core.errors import UsageError
+
+
+def base_url(text: str) -> str:
+    """An endpoint without its trailing slash; a bare host gets ``https://`` (as modelscope's `normalize_endpoint`).
+
+    A path is kept, because mirrors may live under one. Raises `UsageError`, which never quotes a password.
+    """
+    value = text.strip()
+    if "://" not in value:
+        value = f"https://{value}"
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme.lower() in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:  # a port that is none, an IPv6 address that is none
+        usable = False
+    if not usable or "@" in parts.netloc or parts.query or parts.fragment or any(c.isspace() for c in value):
+        raise UsageError(
+            "an endpoint is not a usable address", hint="write it as https://HOST, without user name, password or ?"
+        )
+    return f"{parts.scheme.lower()}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port, in one spelling: lower case, without a default port. "" for what has no host."""
+    try:
+        parts = urlsplit(url)
+        scheme, host, port = parts.scheme.lower(), parts.hostname or "", parts.port
+    except ValueError:
+        return ""
+    if not host:
+        return ""
+    shown = f"[{host}]" if ":" in host else host
+    default = {"http": 80, "https": 443}.get(scheme)
+    return f"{scheme}://{shown}" + (f":{port}" if port not in (None, default) else "")
+
+
+def host_of(url: str) -> str:
+    return urlsplit(url).hostname or ""

@@ -1,0 +1,121 @@
+"""Every knob, frozen, with its default, its validation and its name in the environment.
+
+A flag wins over the environment, the environment over the default. Sizes are bytes, times are seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from acestep_fetch.core.errors import UsageError
+from acestep_fetch.core.model import HubName
+
+GOOGLE_CHECK: Final = "https://www.google.com/generate_204"
+
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)(b?)(?:/s|ps)?", re.IGNORECASE)
+_POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+def parse_size(text: str) -> int:
+    """Bytes (or bytes a second) from ``500K``, ``80MB/s``, ``1.5GiB``. ``K`` is 1000, ``Ki`` 1024.
+
+    Raises `UsageError`; a lower-case ``b`` is not taken for bits.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    value = float(match[1]) * (1024 if match[3] else 1000) ** _POWERS[match[2].lower()] if match else 0
+    if value < 1:
+        raise UsageError(f"{text!r} is not a size", hint="write it as 500K, 80MB/s or 1.5GiB")
+    return int(value)
+
+
+def parse_source(text: str) -> HubName | None:
+    """``huggingface`` | ``modelscope`` | ``auto`` (None). Raises `UsageError`."""
+    folded = text.strip().lower()
+    if folded in ("", "auto"):
+        return None
+    try:
+        return HubName(folded)
+    except ValueError:
+        raise UsageError(f"{text!r} is not a source", hint="use huggingface, modelscope or auto") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What one run is told. Built by `from_environment`, or directly where nothing should leak in."""
+
+    directory: Path | None = None  # None: ./checkpoints
+    models: tuple[str, ...] = ()  # empty: main
+    all_models: bool = False
+    skip_main: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    revision: str | None = None
+    force: bool = False
+    dry_run: bool = False
+
+    prefer: HubName | None = None
+    token: str | None = field(default=None, repr=False)  # Hugging Face
+    modelscope_token: str | None = field(default=None, repr=False)
+    huggingface_endpoint: str | None = None  # None: the SDK's, which reads HF_ENDPOINT
+    modelscope_endpoint: str | None = None
+    probe_url: str = GOOGLE_CHECK
+    probe_deadline: float = 3.0
+
+    connections: int = 16  # at most, to one hub
+    limit_rate: int | None = None  # bytes a second, all connections together
+    connect_timeout: float = 10.0
+    stall_timeout: float = 10.0  # silence on one connection before it is replaced
+    give_up_after: float = 120.0  # no byte from anywhere for this long ends the run
+    lease_wait: float = 3600.0  # how long to wait for another process that writes here
+
+    def __post_init__(self) -> None:
+        for name in ("probe_deadline", "connect_timeout", "stall_timeout", "give_up_after"):
+            if getattr(self, name) <= 0:
+                raise UsageError(f"{name} must be above 0")
+        if not 1 <= self.connections <= 256:
+            raise UsageError("connections must be from 1 to 256")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None, **given: object) -> Options:
+        """The defaults, overruled by the environment, overruled by what is `given` (None = not given).
+
+        Raises `UsageError` that names the variable.
+        """
+        env = os.environ if environ is None else environ
+        values: dict[str, object] = {}
+        for name, (variables, parse) in _VARIABLES.items():
+            for variable in variables:
+                if text := env.get(variable, "").strip():
+                    try:
+                        values[name] = parse(text)
+                    except (UsageError, ValueError) as exc:
+                        raise UsageError(f"{variable}: {exc}", hint=getattr(exc, "hint", None)) from None
+                    break
+        values |= {name: value for name, value in given.items() if value is not None}
+        return cls(**values)  # type: ignore[arg-type]  # __post_init__ and the parsers keep the types
+
+
+def _expanded(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+_VARIABLES: Final[Mapping[str, tuple[tuple[str, ...], Callable[[str], object]]]] = {
+    "directory": (("ACESTEP_CHECKPOINTS_DIR",), _expanded),
+    "prefer": (("ACESTEP_FETCH_PREFER_SOURCE", "ACESTEP_DOWNLOAD_SOURCE"), parse_source),
+    "modelscope_token": (("MODELSCOPE_API_TOKEN",), str),
+    "huggingface_endpoint": (("HF_ENDPOINT",), str),
+    "modelscope_endpoint": (("MODELSCOPE_ENDPOINT", "MODELSCOPE_DOMAIN"), str),
+    "probe_url": (("ACESTEP_FETCH_PROBE_URL",), str),
+    "probe_deadline": (("ACESTEP_FETCH_PROBE_DEADLINE",), float),
+    "connections": (("ACESTEP_FETCH_CONNECTIONS",), int),
+    "limit_rate": (("ACESTEP_FETCH_LIMIT_RATE",), parse_size),
+    "connect_timeout": (("ACESTEP_FETCH_CONNECT_TIMEOUT",), float),
+    "stall_timeout": (("ACESTEP_FETCH_STALL_TIMEOUT",), float),
+    "give_up_after": (("ACESTEP_FETCH_GIVE_UP_AFTER",), float),
+    "lease_wait": (("ACESTEP_FETCH_LEASE_WAIT",), float),
+}

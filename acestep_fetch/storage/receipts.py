@@ -1,0 +1,129 @@
+"""The record that a model is complete and verified: what makes a rerun instant and silent on the network.
+
+A receipt is believed for a file whose size and modification time are still what it says. Python files are exempt:
+ACE-Step rewrites them in place (its ``_sync_model_code_files``), which is a note, not damage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from acestep_fetch.core.merge import is_furniture
+from acestep_fetch.storage import platform
+
+VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptFile:
+    """`path` is relative to the checkpoints folder. `repo_path` is the file's name in its repository."""
+
+    path: str
+    repo_path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+    git_sha1: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """`selection` is what was asked for beyond the model's name: revision and patterns; empty for all of it."""
+
+    model: str
+    repo: str
+    commits: Mapping[str, str]  # component -> "hub:commit"
+    selection: Mapping[str, Any]
+    files: tuple[ReceiptFile, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a model's files compare with its receipt."""
+
+    damaged: tuple[str, ...]  # missing, or another size or time
+    drifted: tuple[str, ...]  # Python files that the application changed
+
+    @property
+    def ready(self) -> bool:
+        return not self.damaged
+
+
+def compare(receipt: Receipt, root: Path) -> Standing:
+    """Looks at names, sizes and times only: a few stat calls."""
+    damaged, drifted = list[str](), list[str]()
+    for file in receipt.files:
+        try:
+            found = (root / file.path).stat()
+        except OSError:
+            damaged.append(file.path)
+            continue
+        if (found.st_size, found.st_mtime_ns) != (file.size, file.mtime_ns):
+            (drifted if may_drift(file.path) and found.st_size else damaged).append(file.path)
+    return Standing(tuple(damaged), tuple(drifted))
+
+
+def may_drift(path: str) -> bool:
+    """Files that belong to the application or the user once they are there."""
+    return path.endswith(".py") or is_furniture(path)
+
+
+def write_receipt(folder: Path, receipt: Receipt) -> None:
+    """Atomically. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(_file_of(folder, receipt.model), json.dumps({"v": VERSION, **asdict(receipt)}, indent=1).encode())
+
+
+def read_receipt(folder: Path, model: str) -> Receipt | None:
+    """The receipt of `model`; None where there is none, or none that can be understood."""
+    return _parse(_file_of(folder, model))
+
+
+def all_receipts(folder: Path) -> Iterator[Receipt]:
+    """Every receipt that can be understood."""
+    if folder.is_dir():
+        for path in sorted(folder.glob("*.json")):
+            if receipt := _parse(path):
+                yield receipt
+
+
+def drop_receipt(folder: Path, model: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        _file_of(folder, model).unlink()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """The file is the old one or the new one, whatever happens in between."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    fd = platform.open_for_update(temporary)
+    try:
+        os.ftruncate(fd, 0)
+        platform.write_at(fd, data, 0)
+        platform.sync_data(fd)
+    finally:
+        os.close(fd)
+    temporary.replace(path)
+
+
+def _file_of(folder: Path, model: str) -> Path:
+    return folder / f"{model}.json"
+
+
+def _parse(path: Path) -> Receipt | None:
+    try:
+        row = json.loads(path.read_bytes())
+        if row.pop("v") != VERSION:
+            return None
+        return Receipt(**{**row, "files": tuple(ReceiptFile(**file) for file in row["files"])})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None

@@ -1,0 +1,76 @@
+"""From verified bytes to a component that ACE-Step may see.
+
+ACE-Step takes a folder's existence for completeness, so a new component is put together under ``staging/`` and renamed
+whole. Where the folder is already there, its files are replaced one by one, weights first and configuration last,
+because ACE-Step (since its pull request 828) looks for a weight or an index file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from acestep_fetch.storage import platform
+
+
+def put_bytes(target: Path, data: bytes) -> None:
+    """A small verified file, whole or not at all. Raises OSError."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name[:200]}.{os.getpid()}.tmp")
+    temporary.write_bytes(data)
+    temporary.replace(target)
+
+
+def put_copy(source: Path, target: Path) -> None:
+    """A copy of a verified file, sharing its blocks where the disk can. Raises OSError."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name[:200]}.{os.getpid()}.tmp")
+    platform.clone(source, temporary)
+    temporary.replace(target)
+
+
+def publish(staged: Path, final: Path, files: Iterable[str]) -> None:
+    """Moves the component's staged `files` to `final`: one rename where `final` is not there yet.
+
+    Everything is durable before the first name appears. Raises OSError.
+    """
+    paths = list(files)
+    for path in paths:
+        platform.sync_path(staged / path)
+    with contextlib.suppress(OSError):
+        final.rmdir()  # an empty folder left by somebody's failed attempt
+    final.parent.mkdir(parents=True, exist_ok=True)
+    if not final.exists() and paths:
+        _sync_folders(staged)
+        staged.replace(final)
+        platform.sync_folder(final.parent)
+        return
+    for path in sorted(paths, key=_config_last):
+        target = final / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (staged / path).replace(target)
+        platform.sync_folder(target.parent)
+    shutil.rmtree(staged, ignore_errors=True)
+
+
+def _config_last(path: str) -> tuple[int, str]:
+    return (2 if path.endswith("config.json") else 1 if path.endswith(".json") else 0, path)
+
+
+def _sync_folders(top: Path) -> None:
+    for folder, _, _ in os.walk(top, topdown=False):
+        platform.sync_folder(Path(folder))
+
+
+def prune(staged: Path, keep: Iterable[str]) -> None:
+    """Removes from a staging folder what is not in `keep`, before it becomes a component."""
+    wanted = {staged / path for path in keep}
+    for folder, _, names in os.walk(staged, topdown=False):
+        for name in names:
+            if (path := Path(folder) / name) not in wanted:
+                path.unlink()
+        with contextlib.suppress(OSError):
+            Path(folder).rmdir()

@@ -1,0 +1,55 @@
+"""Disk work off the event loop: a few threads of our own, driven through aiofiles' wrapper.
+
+A cancelled caller still waits for the call that is under way (they are short), so that no thread is left holding a file
+descriptor that its owner is about to close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import TracebackType
+from typing import Final, ParamSpec, Self, TypeVar
+
+import aiofiles.os
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREADS: Final = 6
+
+
+class Disk:
+    """Runs blocking calls in threads. Hashing has threads of its own, so that a long read never delays a write."""
+
+    def __init__(self) -> None:
+        self._writers = ThreadPoolExecutor(THREADS, thread_name_prefix="disk")
+        self._hashers = ThreadPoolExecutor(2, thread_name_prefix="hash")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._writers.shutdown(wait=True)
+        self._hashers.shutdown(wait=True)
+
+    async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs `call` in a disk thread and returns what it returns."""
+        return await _settled(self._writers, partial(call, *args, **kwargs))
+
+    async def hash(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs `call` in a hashing thread."""
+        return await _settled(self._hashers, partial(call, *args, **kwargs))
+
+
+async def _settled(pool: ThreadPoolExecutor, call: Callable[[], T]) -> T:
+    work = asyncio.ensure_future(aiofiles.os.wrap(call)(executor=pool))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        if not work.cancelled():
+            work.exception()  # looked at: the cancellation is what counts
+        raise

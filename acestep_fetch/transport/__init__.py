@@ -1,0 +1,1 @@
+"""The only code that imports the HTTP libraries. Its modules are imported when a run first needs the network."""
