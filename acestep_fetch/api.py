@@ -5,30 +5,65 @@ HTTP libraries and hub SDKs are imported only when a run has something to fetch.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from acestep_fetch import __version__
 from acestep_fetch.catalogue import Model, load_catalogue
 from acestep_fetch.catalogue.models import MAIN
 from acestep_fetch.core.errors import FetchError, UsageError
 from acestep_fetch.core.events import Event, Listener, Note, RunFinished, RunStarted
-from acestep_fetch.engine.components import ModelWork
-from acestep_fetch.engine.context import Context
+from acestep_fetch.engine.readiness import look
 from acestep_fetch.engine.report import Ledger, Report, overall
-from acestep_fetch.engine.session import Network, Session
 from acestep_fetch.options import Options
 from acestep_fetch.storage.layout import Layout, choose_folder
-from acestep_fetch.storage.threads import Disk
 
-__all__ = ["Report", "fetch", "fetch_async", "wanted_models"]
+if TYPE_CHECKING:
+    from acestep_fetch.engine.components import ModelWork
+    from acestep_fetch.engine.session import Network, Session
+
+__all__ = ["Report", "fetch", "fetch_async", "up_to_date", "wanted_models"]
 
 
 def fetch(options: Options | None = None, listener: Listener | None = None) -> Report:
     """`fetch_async` for code without an event loop (inside one, await that instead)."""
+    options = options or Options.from_environment()
+    if report := up_to_date(options, listener):
+        return report
+    import asyncio
+
     return asyncio.run(fetch_async(options, listener))
+
+
+def up_to_date(options: Options, listener: Listener | None = None) -> Report | None:
+    """The report of a run with nothing to do; None (and nothing told) where there is something to do.
+
+    Opens no socket, not even an event loop's. Raises `UsageError` for an unknown name.
+    """
+    began, ledger = time.monotonic(), Ledger()
+    folder, note = choose_folder(options.directory)
+    models = wanted_models(options)
+    found = {model.name: ready for model in models if (ready := look(model, Layout(folder), options))}
+    missing = [model for model in models if model.name not in found]
+    if not found or not all(options.all_models and model.announced for model in missing):
+        return None  # what is only announced is asked for again when there is something else to ask
+    tell = _teller(ledger, listener)
+    tell(RunStarted(__version__, str(folder), tuple(found)))
+    for event in [*([Note("info", note)] if note else []), *(e for ready in found.values() for e in ready.events)]:
+        tell(event)
+    report = Report(
+        exit_code=0,
+        models=dict.fromkeys(found, "ready"),
+        folders=tuple(folder for ready in found.values() for folder in ready.folders),
+        bytes_fetched=0,
+        bytes_reused=ledger.bytes_reused,
+        by_source={},
+        seconds=time.monotonic() - began,
+    )
+    tell(_finished(report, ledger))
+    return report
 
 
 async def fetch_async(
@@ -38,19 +73,19 @@ async def fetch_async(
 
     Nothing of what can go wrong with hubs, files or the disk is raised: it is in the report (`Report.error`,
     `Report.raise_for_error`). Cancelling is a clean stop: what has arrived is kept for the next run, and `RunFinished`
-    is still told, with the exit code that `stop_code` gives.
+    is still told, with the exit code that `stop_code` gives. A listener that raises is logged and otherwise ignored.
     """
+    import asyncio
+
+    from acestep_fetch.engine.context import Context
+    from acestep_fetch.engine.session import Session
+    from acestep_fetch.storage.threads import Disk
+
     options = options or Options.from_environment()
     folder, note = choose_folder(options.directory)
     ledger, began = Ledger(), time.monotonic()
-
-    def tell(event: Event) -> None:
-        ledger.listen(event)
-        if listener:
-            listener(event)
-
     with Disk() as disk:
-        context = Context(options, Layout(folder), disk, tell)
+        context = Context(options, Layout(folder), disk, _teller(ledger, listener))
         session: Session | None = None
         error: FetchError | None = None
         stopped: int | None = None
@@ -66,13 +101,25 @@ async def fetch_async(
         except asyncio.CancelledError:
             stopped = stop_code()
             raise
+        except Exception as exc:  # a bug of ours: the last event must not call it a success
+            error = FetchError(f"internal error: {type(exc).__name__}: {exc}", hint="please report this; -v shows more")
+            raise
         finally:
             report = _report(session, error, ledger, time.monotonic() - began, stopped)
             context.emit(_finished(report, ledger))
     return report
 
 
-def wanted_models(options: Options) -> tuple[Model, ...]:
+def _teller(ledger: Ledger, listener: Listener | None) -> Listener:
+    def tell(event: Event) -> None:
+        ledger.listen(event)
+        if listener:
+            listener(event)
+
+    return tell
+
+
+def wanted_models(options: Options) -> Sequence[Model]:
     """What to make ready, main first as upstream does. Raises `UsageError` for an unknown name."""
     catalogue = load_catalogue()
     models = catalogue.models if options.all_models else catalogue.bring(options.models or (MAIN,))
@@ -85,6 +132,7 @@ def wanted_models(options: Options) -> tuple[Model, ...]:
 
 @asynccontextmanager
 async def _connect(options: Options) -> AsyncIterator[Network]:
+    from acestep_fetch.engine.session import Network
     from acestep_fetch.hubs import HuggingFace, ModelScope, select
     from acestep_fetch.transport.api import HttpxApi
     from acestep_fetch.transport.streams import Streams

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
+import contextlib
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from acestep_fetch import __version__
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.options import Options, parse_size, parse_source
+
+if TYPE_CHECKING:
+    from acestep_fetch.core.events import Listener
+    from acestep_fetch.display import Mode
+    from acestep_fetch.engine.report import Report
 
 _EPILOG: Final = """\
 examples:
@@ -106,24 +110,14 @@ def _token(given: argparse.Namespace) -> str | None:
 
 def _fetch(options: Options, given: argparse.Namespace) -> int:
     from acestep_fetch import api
-    from acestep_fetch.display import Mode, open_display
+    from acestep_fetch.display import open_display
 
     api.wanted_models(options)  # a wrong name is told before anything is drawn
-    stopped_by = list[int]()
     mode: Mode = "plain" if options.dry_run and given.progress == "auto" else given.progress
-
-    def stop_code() -> int:
-        return 128 + (stopped_by or [signal.SIGINT])[0]
-
-    async def watched() -> api.Report:
-        _stop_on_signals(stopped_by)
-        return await api.fetch_async(options, display, stop_code=stop_code)
-
     with open_display(mode, quiet=given.quiet, verbose=given.verbose) as display:
-        try:
-            report = asyncio.run(watched())
-        except (asyncio.CancelledError, KeyboardInterrupt):
-            return stop_code()
+        report = api.up_to_date(options, display) or _run_loop(options, display)
+    if isinstance(report, int):
+        return report
     if options.dry_run and not report.error and given.progress != "json":
         from acestep_fetch.cli.plan import print_plan
 
@@ -134,8 +128,31 @@ def _fetch(options: Options, given: argparse.Namespace) -> int:
     return report.exit_code
 
 
+def _run_loop(options: Options, display: Listener) -> Report | int:
+    """The run's report, or the exit code of a run that a signal ended."""
+    import asyncio
+
+    from acestep_fetch import api
+
+    stopped_by = list[int]()
+
+    def stop_code() -> int:
+        return 128 + (stopped_by or [signal.SIGINT])[0]
+
+    async def watched() -> Report:
+        _stop_on_signals(stopped_by)
+        return await api.fetch_async(options, display, stop_code=stop_code)
+
+    try:
+        return asyncio.run(watched())
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        return stop_code()
+
+
 def _stop_on_signals(stopped_by: list[int]) -> None:
     """The first signal stops cleanly, the second at once."""
+    import asyncio
+
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
 
@@ -146,7 +163,5 @@ def _stop_on_signals(stopped_by: list[int]) -> None:
         task.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        try:
+        with contextlib.suppress(NotImplementedError):  # Windows: KeyboardInterrupt cancels the runner's task
             loop.add_signal_handler(number, stop, number)
-        except NotImplementedError:  # Windows: KeyboardInterrupt cancels the runner's task
-            sys.stderr.flush()

@@ -17,15 +17,15 @@ def expires_at(url: str, now: float) -> float | None:
     """Epoch seconds at which `url` will be refused; None where it does not say (or says something absurd)."""
     query = {key.lower(): values[0] for key, values in parse_qs(urlsplit(url).query).items()}
     moment: float | None = None
-    if query.get("expires", "").isdigit():
+    if query.get("expires", "").isdecimal():
         moment = float(query["expires"])
-    elif "x-amz-date" in query and query.get("x-amz-expires", "").isdigit():
+    elif "x-amz-date" in query and query.get("x-amz-expires", "").isdecimal():
         try:
             signed = datetime.strptime(query["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         except ValueError:
             return None
         moment = signed.timestamp() + float(query["x-amz-expires"])
-    elif (first := query.get("auth_key", "").split("-")[0]).isdigit() and float(first) > now:
+    elif (first := query.get("auth_key", "").split("-")[0]).isdecimal() and float(first) > now:
         moment = float(first)
     return moment if moment is not None and now - 86400 < moment < now + 366 * 86400 else None
 

@@ -12,7 +12,15 @@ from typing import Final
 from acestep_fetch.core.errors import IntegrityError
 
 _DEVICES: Final = frozenset(
-    ["con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))]
+    [
+        "con",
+        "prn",
+        "aux",
+        "nul",
+        "conin$",
+        "conout$",
+        *(f"{port}{n}" for port in ("com", "lpt") for n in "123456789¹²³"),
+    ]
 )
 _FORBIDDEN: Final = frozenset('<>:"|?*\\')
 _OURS: Final = frozenset([".acestep-fetch", ".cache"])  # our own state and huggingface_hub's
@@ -27,13 +35,13 @@ def why_unsafe(path: str) -> str | None:
     for part in path.split("/"):
         if reason := _why_unsafe_part(part):
             return reason
-    return f"{path.split('/')[0]} is reserved" if path.split("/")[0].lower() in _OURS else None
+    return f"{path.split('/')[0]} is reserved" if fold(path.split("/")[0]) in _OURS else None
 
 
 def _why_unsafe_part(part: str) -> str | None:
     if part in ("", ".", ".."):
         return "leaves its folder or repeats a separator"
-    if any(ord(c) < 32 or ord(c) == 127 or c in _FORBIDDEN or 0xD800 <= ord(c) <= 0xDFFF for c in part):
+    if any(ord(c) < 32 or 127 <= ord(c) < 160 or c in _FORBIDDEN or 0xD800 <= ord(c) <= 0xDFFF for c in part):
         return "has characters that not every disk can hold"
     if part.endswith((".", " ")) or part.startswith(" "):
         return "begins or ends in a way that Windows would change"

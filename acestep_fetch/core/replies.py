@@ -13,7 +13,7 @@ from typing import Final
 from acestep_fetch.core.errors import Failure, SourceError
 from acestep_fetch.core.spans import Span
 
-_CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)", re.ASCII)
 
 
 def span_of(asked: Span, size: int, status: int, headers: Mapping[str, str]) -> Span:
@@ -54,7 +54,7 @@ def _check_length(span: Span, headers: Mapping[str, str]) -> None:
     length = headers.get("content-length")
     if length is None:
         return  # chunked: the count of the bytes decides
-    if not length.isdigit() or int(length) != len(span):
+    if not re.fullmatch(r"[0-9]{1,19}", length) or int(length) != len(span):
         raise _wrong(f"{length[:20]} bytes announced, {len(span)} expected")
 
 

@@ -45,7 +45,7 @@ def after_failure(score: Score, now: float, jitter: float, retry_after: float | 
     failures = score.failures + (now >= score.ready_at)
     rest = 0.0
     if failures >= OPEN_AFTER:
-        rest = min(LONGEST_REST, 0.5 * 2.0 ** (failures - OPEN_AFTER)) * (0.5 + jitter)
+        rest = min(LONGEST_REST / 1.5, 0.5 * 2.0 ** min(failures - OPEN_AFTER, 16)) * (0.5 + jitter)
     if retry_after is not None:
         rest = max(rest, retry_after + jitter)
     return replace(score, failures=failures, ready_at=max(score.ready_at, now + rest))

@@ -28,6 +28,11 @@ def ending(
     return [("good", f"{names} ready in {units.duration(end.seconds)}{_numbers(end, glyphs)}")]
 
 
+def tried(attempts: Sequence[str]) -> list[Said]:
+    """What led to a failure, a line each."""
+    return [("info", f"  tried: {attempt}") for attempt in attempts]
+
+
 def _kept(end: RunFinished) -> str:
     kept = end.bytes_fetched + end.bytes_reused
     return f"{units.size(kept)} kept; r" if kept else "R"
@@ -39,6 +44,7 @@ def _failure(
     lines = list[Said]()
     if end.error and all(end.error != model.message for model in failed):
         lines.append(("bad", end.error))
+        lines += tried(end.attempts)
     elif not end.error and not failed:
         lines.append(("bad", f"failed with exit code {end.exit_code}"))
     if end.hint and all(end.hint != model.hint for model in failed):

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from acestep_fetch.core import events as ev
 from acestep_fetch.display import units
-from acestep_fetch.display.ending import ending
+from acestep_fetch.display.ending import ending, tried
 from acestep_fetch.display.glyphs import Glyphs
 from acestep_fetch.display.names import title
 
@@ -37,6 +37,7 @@ class Narrator:
         self._glyphs = glyphs
         self._verbose = verbose
         self._directory = ""
+        self._models: tuple[str, ...] = ()
         self._probes = dict[str, ev.SourceProbed]()
         self._told = Counter[tuple[str, ...]]()
         self._ready = list[ev.ModelReady]()
@@ -51,7 +52,7 @@ class Narrator:
     def _lines(self, event: ev.Event) -> list[Line]:
         match event:
             case ev.RunStarted():
-                self._directory, self._asked = event.directory, len(event.models)
+                self._directory, self._asked, self._models = event.directory, len(event.models), event.models
                 return self._detail(f"acestep-fetch {event.version}: {', '.join(event.models)}")
             case ev.SourceProbed():
                 self._probes[event.source] = event
@@ -99,6 +100,8 @@ class Narrator:
             case ev.ComponentMoved():
                 text = f"{event.component}: now taken from {title(event.to)}, not {title(event.source)}: {event.why}"
                 return [Line("warn", text)]
+            case ev.ComponentReady() if event.component in self._models and not self._verbose:
+                return []  # the model of that name is told
             case ev.ComponentReady() if self._verbose or not self._idle_plan:
                 counts = f"{units.plural(event.files, 'file')}, {units.size(event.size)}"
                 return [Line("good", f"{event.component} ready {self._glyphs.dot} {counts}")]
@@ -153,7 +156,8 @@ class Narrator:
         if isinstance(event, ev.ModelFailed):
             self._failed.append(event)
             text = _with_subject(event.model, event.message) if self._asked > 1 else event.message
-            return [Line("bad", text), *([Line("hint", event.hint)] if event.hint else [])]
+            attempts = [Line(*pair) for pair in tried(event.attempts)]
+            return [Line("bad", text), *attempts, *([Line("hint", event.hint)] if event.hint else [])]
         self._ready.append(event)
         counts = f"{units.plural(event.files, 'file')}, {units.size(event.size)}"
         if not event.fetched:

@@ -49,10 +49,12 @@ class Blame:
         if error.failure is Failure.NO_RANGES:
             transfer.without_ranges.add(source.name)
             return
-        of_the_host = error.failure in _OF_THE_HOST or (error.failure is Failure.SHORT and not progress)
-        if of_the_host and source.failed(error):
-            text = f"{source.name.title} does not answer ({error.message}); trying again"
-            self._context.emit(Note("warning", text))
+        if error.failure in _OF_THE_HOST or (error.failure is Failure.SHORT and not progress):
+            if source.down_since is not None and flight.began < source.down_since:
+                return  # one of many that broke at once
+            if source.failed(error):
+                text = f"{source.name.title} does not answer ({error.message}); trying again"
+                self._context.emit(Note("warning", text))
         transfer.strikes[source.name] = 0 if progress else transfer.strikes[source.name] + 1
         self._perhaps_ban(transfer, source, error)
 
@@ -69,6 +71,8 @@ class Blame:
 
     def ban(self, transfer: Transfer, name: HubName, error: SourceError) -> None:
         """`name` is not asked for this file any more; the transfer fails where nobody is left."""
+        if name in transfer.banned:
+            return
         transfer.banned[name] = error
         left = [other for other in transfer.places if transfer.usable(other)]
         at = next((gap.start for gap in transfer.held.gaps(transfer.file.size)), transfer.file.size)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from acestep_fetch.core.errors import AccessError, FetchError, NetworkError, NotFoundError
+from acestep_fetch.core.errors import FetchError, NetworkError, NotFoundError
 from acestep_fetch.core.interfaces import Hub
 from acestep_fetch.core.model import HubName, RepoId, Snapshot
 from acestep_fetch.core.paths import check_paths
@@ -33,25 +33,23 @@ class Listed:
 
     def error(self, repo: RepoId) -> FetchError:
         """Why there is no snapshot at all."""
-        attempts = [f"{name.title}: {error.message}" for name, error in self.refusals.items()]
-        kinds = {type(error) for error in self.refusals.values()}
-        if kinds == {NotFoundError}:
+        errors = list(self.refusals.values())
+        attempts = [error.message for error in errors]
+        if all(isinstance(error, NotFoundError) for error in errors):
             return NotFoundError(
                 f"{repo}: no hub has it",
                 hint="check the name; a private repository needs a token (--token-file)",
                 attempts=attempts,
             )
-        if kinds <= {NotFoundError, AccessError}:
-            access = next(e for e in self.refusals.values() if isinstance(e, AccessError))
-            return AccessError(f"{repo}: access refused", hint=access.hint, attempts=attempts)
-        other = next((e for e in self.refusals.values() if not isinstance(e, NotFoundError | NetworkError)), None)
-        if other is not None and not any(isinstance(e, NetworkError) for e in self.refusals.values()):
-            return type(other)(other.message, hint=other.hint, attempts=attempts)
-        return NetworkError(
-            f"{repo}: no hub could be asked",
-            hint="check the connection, or a proxy (HTTPS_PROXY); mirrors go into HF_ENDPOINT and MODELSCOPE_ENDPOINT",
-            attempts=attempts,
-        )
+        if any(isinstance(error, NetworkError) for error in errors):
+            return NetworkError(
+                f"{repo}: no hub could be asked",
+                hint="check the connection, or a proxy (HTTPS_PROXY); "
+                "mirrors go into HF_ENDPOINT and MODELSCOPE_ENDPOINT",
+                attempts=attempts,
+            )
+        gravest = next(error for error in errors if not isinstance(error, NotFoundError))
+        return type(gravest)(gravest.message, hint=gravest.hint, attempts=attempts)
 
 
 class Listings:
@@ -70,8 +68,11 @@ class Listings:
             for hub in self._hubs
         }
 
-    async def settle(self, repo: RepoId, order: Sequence[HubName]) -> Listed:
-        """The preferred hub's snapshot, and the other's if it comes by the probe's deadline (or is all there is)."""
+    async def settle(self, repo: RepoId, order: Sequence[HubName], down: Sequence[HubName] = ()) -> Listed:
+        """The preferred hub's snapshot, and the other's if it comes by the probe's deadline (or is all there is).
+
+        A hub of `down`, which failed its probe, is not waited for while the other has answered.
+        """
         first, second = (self._tasks[repo][name] for name in order)
         clock = self._context.clock
         deadline = self._began + self._context.options.probe_deadline
@@ -81,7 +82,7 @@ class Listings:
             await asyncio.wait([t for t in (first, second) if not t.done()], timeout=1.0, return_when="FIRST_COMPLETED")
         if first.done() and not _good(first):
             await asyncio.wait([second])
-        elif first.done() and not second.done() and (left := deadline - clock()) > 0:
+        elif first.done() and not second.done() and order[1] not in down and (left := deadline - clock()) > 0:
             await asyncio.wait([second], timeout=left)
         return self._listed(repo)
 

@@ -12,6 +12,7 @@ from acestep_fetch.engine.components import Component, ModelWork
 from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.examine import Known
 from acestep_fetch.engine.planning import Job
+from acestep_fetch.engine.readiness import selection_of
 from acestep_fetch.storage import hf_metadata, platform, staging
 from acestep_fetch.storage.checksum import Digests, hash_file
 from acestep_fetch.storage.parts import PartFile
@@ -75,9 +76,9 @@ class Publisher:
         files = component.manifest.files
         self._context.emit(ComponentReady(component.name or "root files", len(files), component.manifest.size))
 
-    async def certify(self, work: ModelWork, selection: dict[str, object]) -> None:
+    async def certify(self, work: ModelWork) -> None:
         """Writes the receipt of a model whose components are all published, and the hub client's own notes."""
-        await self._disk(work.model.name, self._write_receipt, work, selection)
+        await self._disk(work.model.name, self._write_receipt, work)
         await self._disk(work.model.name, self._write_metadata, work)
         work.ready = True
         manifests = [component.manifest for component in work.components]
@@ -86,8 +87,9 @@ class Publisher:
         count, size = sum(len(m.files) for m in manifests), sum(m.size for m in manifests)
         self._context.emit(ModelReady(work.model.name, work.folders, count, size, fetched))
 
-    def _write_receipt(self, work: ModelWork, selection: dict[str, object]) -> None:
+    def _write_receipt(self, work: ModelWork) -> None:
         files = [self._receipt_file(c, f.path, f.file.path) for c in work.components for f in c.manifest.files]
+        selection = selection_of(self._context.options)
         commits = {c.name: f"{c.manifest.truth}:{c.manifest.commit}" for c in work.components}
         receipt = Receipt(work.model.name, str(work.model.repo), commits, selection, tuple(files))
         write_receipt(self._context.layout.receipts, receipt)

@@ -19,7 +19,6 @@ from acestep_fetch.core.events import (
     ComponentMoved,
     FileFailed,
     ModelFailed,
-    ModelReady,
     Note,
     PlanMade,
     SourceJoined,
@@ -38,11 +37,12 @@ from acestep_fetch.engine.listing import Listed, Listings, Select
 from acestep_fetch.engine.planning import Job, Planner, build_components, known_sizes, report_files
 from acestep_fetch.engine.probe import race
 from acestep_fetch.engine.publishing import Publisher
+from acestep_fetch.engine.readiness import look
 from acestep_fetch.engine.repair import Repair
 from acestep_fetch.engine.report import FileReport
 from acestep_fetch.engine.scheduler import Scheduler
 from acestep_fetch.engine.sources import Source
-from acestep_fetch.storage import platform, receipts
+from acestep_fetch.storage import platform
 from acestep_fetch.storage.lease import Holder, Lease
 
 
@@ -67,12 +67,6 @@ class Session:
         self.plan: tuple[FileReport, ...] = ()
         self.unavailable = list[Model]()
         self._context, self._connect = context, connect
-        options = context.options
-        self._selection: dict[str, object] = {
-            name: list(value) if isinstance(value, tuple) else value
-            for name in ("revision", "include", "exclude")
-            if (value := getattr(options, name))
-        }
 
     async def run(self) -> None:
         """Makes every model ready that can be. Model errors are kept in `works`; raises what stops the whole run."""
@@ -91,29 +85,13 @@ class Session:
     def open_works(self) -> list[ModelWork]:
         return [work for work in self.works if not work.settled]
 
-    @property
-    def selection(self) -> dict[str, object]:
-        return self._selection
-
     async def _look_for_ready(self) -> None:
-        if not self._context.options.force:
-            for work in self.open_works:
-                await self._context.disk.run(self._check_receipt, work)
-
-    def _check_receipt(self, work: ModelWork) -> None:
-        layout = self._context.layout
-        receipt = receipts.read_receipt(layout.receipts, work.model.name)
-        if receipt is None or receipt.selection != self._selection or receipt.repo != str(work.model.repo):
-            return
-        standing = receipts.compare(receipt, layout.root)
-        if not standing.ready:
-            return
-        work.ready = True
-        if standing.drifted:
-            names = ", ".join(standing.drifted[:4])
-            self._context.emit(Note("info", f"{names}: changed since the download (ACE-Step does that), left as it is"))
-        work.folders = tuple(str(layout.final(name)) for name in receipt.commits if name)
-        self._context.emit(ModelReady(work.model.name, work.folders, len(receipt.files), receipt.size, fetched=False))
+        for work in self.open_works:
+            ready = await self._context.disk.run(look, work.model, self._context.layout, self._context.options)
+            if ready:
+                work.ready, work.folders = True, ready.folders
+                for event in ready.events:
+                    self._context.emit(event)
 
     @asynccontextmanager
     async def _lease(self) -> AsyncIterator[None]:
@@ -178,8 +156,9 @@ class Run:
         works = self._session.open_works
         for work in works:
             listings.ask(work.model.repo)
-        choice, _ = await race(self._network.hubs, self._network.api, works[0].model.repo, self._context)
-        listed = {work: await listings.settle(work.model.repo, choice.order) for work in works}
+        choice, answers = await race(self._network.hubs, self._network.api, works[0].model.repo, self._context)
+        down = [name for name in choice.order if answers.of(name) is False]
+        listed = {work: await listings.settle(work.model.repo, choice.order, down) for work in works}
         self._drain_warnings()
         for work in works:
             self._build(work, listed[work], choice)
@@ -299,7 +278,7 @@ class Run:
         await self._publisher.publish(component)
         for work in self._session.open_works:
             if component in work.components and all(c.published for c in work.components):
-                await self._publisher.certify(work, self._session.selection)
+                await self._publisher.certify(work)
                 self._settled.set()
 
     async def _lost(self, component: Component, path: str, error: FetchError) -> None:

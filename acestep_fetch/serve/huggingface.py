@@ -141,6 +141,8 @@ class HuggingFaceRoutes:
         revision = request.match_info.get("revision", DEFAULT_BRANCH)
         commit = None if revision == DEFAULT_BRANCH else revision
         listing = await self._library.listing(repo, commit) if not commit or SHA1_HEX.fullmatch(commit) else None
+        if listing is None and commit is None:
+            raise refusal(401, "RepoNotFound", "Repository not found")
         if listing is None:
             raise refusal(404, "RevisionNotFound", f"Invalid rev id: {revision!r}")
         return listing

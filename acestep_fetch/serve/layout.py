@@ -98,7 +98,7 @@ def _in_owners(root: Path) -> Iterator[RepoFolder]:
 def _in_checkpoints(root: Path) -> Iterator[RepoFolder]:
     folders = {entry.name: entry for entry in _visible(root) if entry.is_dir()}
     main, parts = load_catalogue().find("main"), _main_parts()
-    if parts <= folders.keys():
+    if all(part in folders and _visible(folders[part]) for part in parts):
         yield RepoFolder(main.repo, root, parts)
     known = {model.name: model.repo for model in load_catalogue().models}
     for name, top in folders.items():

@@ -147,8 +147,9 @@ class Library:
     async def listing(self, repo: RepoId, commit: str | None = None) -> Listing | None:
         """`repo` as it is now, or at one of the last commits that were seen; None if there is no such thing.
 
-        The first call reads all of the repository's files. If the caller gives up, the reading goes on. Raises `OSError`
-        where a file cannot be read or changes meanwhile: half a repository is never listed.
+        The first call reads all of the repository's files; if the caller gives up, the reading goes on. A folder
+        without files is no repository: failed downloads leave such folders. Raises `OSError` where a file cannot be
+        read or changes meanwhile: half a repository is never listed.
         """
         await self.repositories()
         if repo not in self._folders:
@@ -159,7 +160,8 @@ class Library:
         async with shelf.lock:
             if self._clock() - shelf.looked_at >= self._rescan_after:
                 self._keep(shelf, await self._in_thread(self._take_stock, self._folders[repo]))
-        return shelf.newest if commit is None else shelf.commits.get(commit)
+        listing = shelf.newest if commit is None else shelf.commits.get(commit)
+        return listing if listing and listing.blobs else None
 
     async def by_sha256(self, sha256: str) -> Blob | None:
         """A file that holds the content `sha256`, as far as it has been listed."""

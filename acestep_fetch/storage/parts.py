@@ -14,8 +14,9 @@ from acestep_fetch.core.model import Digest
 from acestep_fetch.core.spans import Span
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.checksum import BLOCK, ContentHash, crc_at
-from acestep_fetch.storage.journal import PIECE, Journal, Piece
+from acestep_fetch.storage.journal import Journal, Piece
 
+RECORD_EVERY: Final = 2 << 20  # bytes of one connection that a kill may cost; divides the journal's PIECE
 SYNC_EVERY: Final = 512 << 20  # bytes after which data and journal are made durable
 
 
@@ -132,11 +133,11 @@ class PieceWriter:
         for chunk in chunks:
             view = memoryview(chunk)
             while view:
-                room = PIECE - (self.offset + length) % PIECE
+                room = RECORD_EVERY - (self.offset + length) % RECORD_EVERY
                 run.append(view[:room])
                 length += len(run[-1])
                 view = view[room:]
-                if length and (self.offset + length) % PIECE == 0:
+                if length and (self.offset + length) % RECORD_EVERY == 0:
                     self._flush(run, length)
                     self.finish()
                     run, length = [], 0

@@ -69,7 +69,7 @@ def compare(receipt: Receipt, root: Path) -> Standing:
             damaged.append(file.path)
             continue
         if (found.st_size, found.st_mtime_ns) != (file.size, file.mtime_ns):
-            (drifted if may_drift(file.path) and found.st_size else damaged).append(file.path)
+            (drifted if may_drift(file.path) and (found.st_size or not file.size) else damaged).append(file.path)
     return Standing(tuple(damaged), tuple(drifted))
 
 

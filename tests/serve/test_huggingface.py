@@ -146,6 +146,14 @@ async def test_refusals_have_the_hubs_codes(
     assert ("X-Repo-Commit" in answer.headers) == (code == "EntryNotFound")
 
 
+async def test_an_empty_folder_is_no_repository(web: aiohttp.ClientSession, shelf: Path) -> None:
+    (shelf / "ACE-Step/empty").mkdir()
+    async with serving(shelf) as hub:
+        answer = await ask(web, f"{hub.url}/api/models/ACE-Step/empty")
+        assert (answer.status, answer.headers["X-Error-Code"]) == (401, "RepoNotFound")
+        assert (await ask(web, f"{hub.url}/api/v1/models/ACE-Step/empty/repo/files")).json["Code"] == 10010205001
+
+
 async def test_a_wrong_case_or_an_old_name_redirects(web: aiohttp.ClientSession, shelf: Path) -> None:
     async with serving(shelf, renamed={"old/name": REPO}) as hub:
         for asked in ("ace-step/SMALL", "Old/Name"):

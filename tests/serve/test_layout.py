@@ -42,6 +42,8 @@ def test_an_incomplete_main_is_not_offered(tmp_path: Path) -> None:
     folder = as_checkpoints(tmp_path, "main", "acestep-v15-base")
     (folder / "vae").rename(tmp_path / "vae")
     assert [str(repo) for repo in find_repositories(folder)] == ["ACE-Step/acestep-v15-base"]
+    (folder / "vae").mkdir()  # as a failed download leaves it
+    assert [str(repo) for repo in find_repositories(folder)] == ["ACE-Step/acestep-v15-base"]
 
 
 def test_a_folder_of_repositories_is_told_apart(tmp_path: Path) -> None:

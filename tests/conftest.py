@@ -1,0 +1,29 @@
+"""Nothing of the machine leaks into a test: no token, no endpoint, no proxy, no home."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_LEAKS = ("HF_", "HUGGING", "MODELSCOPE_", "ACESTEP_", "XDG_")
+
+
+@pytest.fixture(autouse=True)
+def _hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    for name in list(os.environ):
+        if name.startswith(_LEAKS) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    home = tmp_path_factory.getbasetemp() / "home"
+    home.mkdir(exist_ok=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("HF_HOME", str(home / "hf"))
+    monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+    monkeypatch.setenv("MODELSCOPE_CACHE", str(home / "modelscope"))
+
+
+@pytest.fixture(scope="session")
+def shared_trees(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for repositories that many tests read and none changes."""
+    return tmp_path_factory.mktemp("trees")

@@ -1,0 +1,109 @@
+"""Names, digests, and the exit codes that scripts rely on."""
+
+from __future__ import annotations
+
+import pytest
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acestep_fetch.core import errors
+from acestep_fetch.core.errors import FetchError, UsageError
+from acestep_fetch.core.model import Digest, HubName, RemoteFile, RepoId
+
+REFUSED = [
+    "", "/", "a", "a/", "/b", "a/b/c", "a//b", "../b", "a/..", "a/.", "./b", "a/.git", "a/b.", "a./b", "a--b/c",
+    "a/b--c", "a/b..c", "a b/c", "a/b c", "a/b\n", "a/b\0", "a\\b", "https://huggingface.co/a/b", "a/b?x=1", "a/b#x",
+    "a/b@main", "a/%2e%2e", f"a/{'x' * 97}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", REFUSED, ids=ascii)
+def test_what_is_not_owner_and_name_is_refused(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        RepoId.parse(text)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text", ["ACE-Step/Ace-Step1.5", "a/b", "a_b/c.d", "x/1", f"a/{'x' * 96}", "ACE-Step/5Hz-lm_1.7B"]
+)
+def test_what_hubs_accept_is_kept_letter_for_letter(text: str) -> None:
+    assert str(RepoId.parse(text)) == text
+
+
+def hub_accepts(text: str) -> bool:
+    try:
+        validate_repo_id(text)
+    except HFValidationError:
+        return False
+    return True
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a leading or trailing '-' and a name that ends in .git pass, the hub's client refuses"
+)
+@settings(deadline=None, max_examples=500, derandomize=True)
+@given(st.text(alphabet="aB1-_.gitx/", max_size=12).filter(lambda text: text.count("/") == 1))
+def test_whatever_the_hubs_own_client_refuses_is_refused(text: str) -> None:
+    try:
+        RepoId.parse(text)
+    except UsageError:
+        return
+    assert hub_accepts(text)
+
+
+def test_hubs_know_each_other_and_their_titles() -> None:
+    assert {hub.other for hub in HubName} == set(HubName)
+    assert [hub.title for hub in HubName] == ["Hugging Face", "ModelScope"]
+    assert all(hub.other.other is hub for hub in HubName)
+
+
+def test_the_stronger_digest_decides() -> None:
+    sha, git = "a" * 64, "b" * 40
+    assert RemoteFile("p", 1, sha, git).digest == Digest("sha256", sha)
+    assert RemoteFile("p", 1, None, git).digest == Digest("git-sha1", git)
+    assert RemoteFile("p", 1).digest is None
+    assert [d.kind for d in RemoteFile("p", 1, sha, git).digests] == ["sha256", "git-sha1"]
+
+
+def test_digests_name_their_kind() -> None:
+    digest = Digest("git-sha1", "0123456789abcdef" + "0" * 24)
+    assert (str(digest), digest.short) == (f"git-sha1:{digest.hex}", "git-sha1:0123456789ab")
+
+
+EXIT_CODES = {
+    "FetchError": ("failure", 1, False),
+    "UsageError": ("usage", 2, False),
+    "NotFoundError": ("not-found", 3, False),
+    "AccessError": ("access", 4, False),
+    "NetworkError": ("network", 5, True),
+    "SourceError": ("source", 5, True),
+    "IntegrityError": ("integrity", 6, False),
+    "DiskFullError": ("disk-full", 7, False),
+    "DiskError": ("disk", 8, False),
+    "LeaseError": ("lease", 9, True),
+    "PartialError": ("partial", 10, True),
+}
+
+
+def test_names_and_exit_codes_of_errors_never_change() -> None:
+    found = {
+        name: (kind.name, kind.exit_code, kind.retryable)
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, FetchError)
+    }
+    assert found == EXIT_CODES
+
+
+@pytest.mark.parametrize("name", EXIT_CODES)
+def test_the_table_in_the_docstring_says_the_same(name: str) -> None:
+    code = EXIT_CODES[name][1]
+    line = next(row for row in (errors.__doc__ or "").splitlines() if name in row)
+    assert f"exit {code}" in line or name == "SourceError"
+
+
+def test_an_error_keeps_its_facts_apart_from_its_message() -> None:
+    error = UsageError("no", hint="yes", attempts=["one", "two"])
+    assert (str(error), error.message, error.hint, error.attempts) == ("no", "no", "yes", ("one", "two"))

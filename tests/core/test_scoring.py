@@ -1,0 +1,131 @@
+"""When a hub rests and how many connections it gets, on a clock that the test winds."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acestep_fetch.core.pacing import GROW_EVERY, HALVE_ONCE_IN, Pace, after_busy, after_tick, wide_start
+from acestep_fetch.core.scoring import LONGEST_REST, OPEN_AFTER, Score, after_failure, after_first_byte, after_speed
+
+jitters = st.floats(0, 1, exclude_max=True)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(jitters, min_size=1, max_size=60))
+def test_a_source_never_rests_longer_than_half_a_minute_of_its_own(draws: list[float]) -> None:
+    score, now = Score(), 100.0
+    for draw in draws:
+        score = after_failure(score, now, draw, None)
+        assert 0 <= score.ready_at - now <= LONGEST_REST + 1e-6
+        now = max(now, score.ready_at) + 0.01
+
+
+def test_a_host_that_is_down_for_days_still_gets_its_probes() -> None:
+    score, now = Score(), 0.0
+    for _ in range(5000):
+        score = after_failure(score, now, 0.5, None)
+        now = score.ready_at + 0.01
+    assert score.ready_at <= now
+    assert score.is_suspect
+
+
+def test_rests_grow_and_a_first_byte_ends_them() -> None:
+    score, now, rests = Score(), 0.0, list[float]()
+    for _ in range(OPEN_AFTER + 6):
+        score = after_failure(score, now, 0.5, None)
+        rests.append(score.ready_at - now)
+        now = score.ready_at + 0.01
+    assert rests[: OPEN_AFTER - 1] == [0.0] * (OPEN_AFTER - 1)
+    assert rests[OPEN_AFTER - 1 :] == sorted(rests[OPEN_AFTER - 1 :])
+    assert rests[-1] > rests[OPEN_AFTER - 1]
+    healed = after_first_byte(score, 0.1)
+    assert (healed.failures, healed.ready_at, healed.is_suspect) == (0, 0.0, False)
+
+
+@given(st.integers(1, 64))
+def test_connections_that_break_while_the_source_rests_do_not_prolong_the_rest_by_their_number(count: int) -> None:
+    score = Score(failures=OPEN_AFTER - 1)
+    for n in range(count):
+        score = after_failure(score, 10.0 + n / 1000, 0.0, None)
+    assert score.failures == OPEN_AFTER
+    assert score.ready_at - 10.0 <= 0.5 + count / 1000
+
+
+@pytest.mark.xfail(
+    strict=True, reason="below OPEN_AFTER there is no rest, so three breaks at one instant open the circuit"
+)
+def test_connections_that_break_at_once_are_one_failure() -> None:
+    score = Score()
+    for _ in range(16):
+        score = after_failure(score, 10.0, 0.5, None)
+    assert score.failures == 1
+
+
+@settings(deadline=None, max_examples=100)
+@given(asked=st.floats(0, 1e6), draw=jitters, failures=st.integers(0, 40))
+def test_what_the_server_asks_for_is_a_floor(asked: float, draw: float, failures: int) -> None:
+    score = after_failure(Score(failures=failures), 50.0, draw, asked)
+    assert score.ready_at >= 50.0 + asked
+    assert score.ready_at - 50.0 <= max(LONGEST_REST, asked + 1) + 1e-6
+
+
+def test_a_later_failure_without_a_word_does_not_cut_the_servers_rest_short() -> None:
+    score = after_failure(Score(), 0.0, 0.0, 60.0)
+    assert after_failure(score, 1.0, 0.0, None).ready_at == 60.0
+    assert after_failure(score, 1.0, 0.0, 5.0).ready_at == 60.0
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a first byte on a connection that was already open forgets the server's Retry-After"
+)
+def test_a_byte_on_another_connection_does_not_cut_the_servers_rest_short() -> None:
+    score = after_failure(Score(), 0.0, 0.0, 60.0)
+    assert after_first_byte(score, 0.1).ready_at == 60.0
+
+
+@given(st.lists(st.floats(1, 1e10), min_size=1, max_size=30))
+def test_a_speed_lies_between_its_samples_and_starts_at_the_first(samples: list[float]) -> None:
+    score = Score()
+    for sample in samples:
+        score = after_speed(score, sample)
+    assert min(samples) * 0.999 <= score.speed <= max(samples) * 1.001
+    assert after_speed(Score(), samples[0]).speed == samples[0]
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    ceiling=st.integers(1, 64),
+    steps=st.lists(st.tuples(st.sampled_from([after_busy, after_tick]), st.floats(0, 30)), max_size=60),
+)
+def test_the_pace_keeps_to_its_bounds_and_moves_at_its_own_rate(
+    ceiling: int, steps: list[tuple[object, float]]
+) -> None:
+    pace, now = wide_start(ceiling, 0.0), 0.0
+    assert pace.limit == ceiling
+    for step, passed in steps:
+        now += passed
+        before, pace = pace, step(pace, now)  # type: ignore[operator]
+        assert 1 <= pace.limit <= ceiling
+        if pace.limit > before.limit:
+            assert pace.limit == before.limit + 1
+            assert now - before.changed >= GROW_EVERY
+        if pace.limit < before.limit:
+            assert pace.limit == max(1, before.limit // 2)
+
+
+def test_many_busy_answers_at_once_halve_once() -> None:
+    pace = wide_start(16, 0.0)
+    for n in range(16):
+        pace = after_busy(pace, 5.0 + n / 10)
+    assert pace.limit == 8
+    assert after_busy(pace, 5.0 + HALVE_ONCE_IN).limit == 4
+
+
+def test_a_quiet_host_gets_all_its_connections_back() -> None:
+    pace = Pace(limit=1, ceiling=16, changed=0.0)
+    for second in range(1, 151):
+        pace = after_tick(pace, float(second))
+    assert pace.limit == 16
+    assert after_tick(pace, 1e6) == pace

@@ -1,0 +1,69 @@
+"""The program as people run it: a process of its own, against hubs in this one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from acestep_fetch.core.model import HubName
+from tests.support.hub import ThreadedHub
+
+
+@dataclass
+class Hubs:
+    """Two running hubs and the environment that leads to them."""
+
+    hf: ThreadedHub
+    ms: ThreadedHub
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return {
+            **os.environ,
+            "HF_ENDPOINT": self.hf.url,
+            "MODELSCOPE_ENDPOINT": self.ms.url,
+            "ACESTEP_FETCH_PROBE_URL": f"{self.hf.url}/api/models/ACE-Step/Ace-Step1.5",
+            "PYTHONPATH": "",
+            **more,
+        }
+
+    def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "acestep_fetch", *arguments],
+            env=self.environment(**more),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        process = self.start(*arguments, **more)
+        out, err = process.communicate(timeout=110)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    @property
+    def sent(self) -> int:
+        """Bytes of file bodies that the hubs have put on the wire."""
+        entries = [*self.hf.recorder.entries, *self.ms.recorder.entries]
+        return sum(entry.sent for entry in entries if entry.kind.value != "api")
+
+
+@contextmanager
+def hubs(hf: Path, ms: Path | None = None, **settings: Any) -> Iterator[Hubs]:
+    """Serves `hf` and `ms` (or `hf` twice), each in its own dialect only."""
+    with (
+        ThreadedHub(hf, hub=HubName.HUGGINGFACE, **settings) as one,
+        ThreadedHub(ms or hf, hub=HubName.MODELSCOPE, **settings) as two,
+    ):
+        yield Hubs(one, two)
+
+
+def events(output: str) -> list[dict[str, Any]]:
+    """The JSON lines of a run; a last line that a kill cut in two is left out."""
+    return [json.loads(line) for line in output.splitlines() if line.endswith("}")]

@@ -1,0 +1,115 @@
+"""One process writes into a checkpoints folder; how it ends does not matter."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from acestep_fetch.storage.lease import Holder, Lease
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the lock is flock's")
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from acestep_fetch.storage.lease import Lease
+taken = Lease.take(Path(sys.argv[1]))
+print("held" if isinstance(taken, Lease) else str(taken), flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lease until its stdin ends."""
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "held"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def taken_within(path: Path, seconds: float) -> Lease:
+    end = time.monotonic() + seconds
+    while not isinstance(lease := Lease.take(path), Lease):
+        assert time.monotonic() < end, f"still held by {lease}"
+        time.sleep(0.005)
+    return lease
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "lease"
+
+
+def test_the_second_process_hears_who_holds_it_and_gets_it_after_a_kill(path: Path) -> None:
+    with holder(path) as process:
+        found = Lease.take(path)
+        assert isinstance(found, Holder)
+        assert found.pid == process.pid
+        assert str(process.pid) in str(found)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        lease = taken_within(path, 2)
+    lease.release()
+
+
+def test_within_one_process_it_is_one_lease_too(path: Path) -> None:
+    first = Lease.take(path)
+    assert isinstance(first, Lease)
+    assert isinstance(second := Lease.take(path), Holder)
+    assert second.pid == os.getpid()
+    first.release()
+    third = Lease.take(path)
+    assert isinstance(third, Lease)
+    third.release()
+    assert path.read_bytes() == b""
+
+
+@pytest.mark.parametrize("text", [b"", b"\xff\xfe", b"{", b"[]", b"null", b'{"pid": "x", "host": 1}', b'{"pid": 1}'])
+def test_a_holder_that_wrote_nonsense_is_another_process(path: Path, text: bytes) -> None:
+    lease = Lease.take(path)
+    assert isinstance(lease, Lease)
+    path.write_bytes(text)
+    found = Lease.take(path)
+    assert isinstance(found, Holder)
+    assert str(found) == "another process"
+    lease.release()
+
+
+def test_what_a_dead_holder_wrote_is_replaced(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text(
+        '{"pid": 4194304, "host": "a name that is a good deal longer than ours ever was, so that bytes stay"}'
+    )
+    lease = Lease.take(path)
+    assert isinstance(lease, Lease)
+    assert isinstance(found := Lease.take(path), Holder)
+    assert found.pid == os.getpid()
+    lease.release()
+
+
+def test_without_locks_everybody_gets_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows
+    leases = [Lease.take(path), Lease.take(path)]
+    assert all(isinstance(lease, Lease) for lease in leases)
+    for lease in leases:
+        assert isinstance(lease, Lease)
+        lease.release()
+
+
+def test_a_folder_that_cannot_be_written_raises_what_the_disk_raised(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        Lease.take(tmp_path / "file" / "lease")
