@@ -25,6 +25,7 @@ class Component:
     foreign: dict[str, Digests] = field(default_factory=dict)
     tried: set[HubName] = field(default_factory=set)
     published: bool = False
+    error: FetchError | None = None  # why it will not be complete
     fetched: bool = False  # something of it was not there before
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 

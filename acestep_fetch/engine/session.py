@@ -273,24 +273,28 @@ class Run:
             await self._advance(component)
 
     async def _advance(self, component: Component) -> None:
-        if not component.complete:
-            return
-        await self._publisher.publish(component)
+        if component.complete and not component.error:
+            await self._publisher.publish(component)
+            await self._settle_works(component)
+
+    async def _settle_works(self, component: Component) -> None:
+        """A model ends when each of its components has: its siblings go on where one of them fails."""
         for work in self._session.open_works:
-            if component in work.components and all(c.published for c in work.components):
+            if component not in work.components or not all(c.published or c.error for c in work.components):
+                continue
+            if error := next((c.error for c in work.components if c.error), None):
+                self._fail(work, error)
+            else:
                 await self._publisher.certify(work)
-                self._settled.set()
+            self._settled.set()
 
     async def _lost(self, component: Component, path: str, error: FetchError) -> None:
         """A file of the component cannot be had: the other hub's version of the whole component, or an end."""
-        works = [work for work in self._session.open_works if component in work.components]
-        if not works or path not in {f.path for f in component.wanted}:
+        if component.error or path not in {f.path for f in component.wanted}:
             return
         manifest = component.alternative()
         if manifest is None:
-            self._context.emit(FileFailed(component.label(path), error.name, error.message))
-            for work in works:
-                self._fail(work, error)
+            await self._give_up(component, path, error)
             return
         source = component.manifest.truth
         why = f"{component.label(path)} cannot be had ({error.message})"
@@ -300,6 +304,15 @@ class Run:
         await self._planner.open_parts(jobs)
         self._start(jobs)
         await self._advance(component)
+
+    async def _give_up(self, component: Component, path: str, error: FetchError) -> None:
+        """The component will not be complete: what only it needs is not fetched any further (and kept)."""
+        component.error = error
+        self._context.emit(FileFailed(component.label(path), error.name, error.message))
+        for job in self._planner.jobs.values():
+            if all(target.error for target, _ in job.targets):
+                job.transfer.fail(error)
+        await self._settle_works(component)
 
     async def _join(
         self, work: ModelWork, hub: HubName, task: asyncio.Task[Snapshot | FetchError], choice: Choice
