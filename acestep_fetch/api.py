@@ -22,7 +22,8 @@ from acestep_fetch.storage.layout import Layout, choose_folder
 
 if TYPE_CHECKING:
     from acestep_fetch.engine.components import ModelWork
-    from acestep_fetch.engine.session import Network, Session
+    from acestep_fetch.engine.run import Network
+    from acestep_fetch.engine.session import Session
 
 __all__ = ["Report", "fetch", "fetch_async", "up_to_date", "wanted_models"]
 
@@ -132,7 +133,7 @@ def wanted_models(options: Options) -> Sequence[Model]:
 
 @asynccontextmanager
 async def _connect(options: Options) -> AsyncIterator[Network]:
-    from acestep_fetch.engine.session import Network
+    from acestep_fetch.engine.run import Network
     from acestep_fetch.hubs import HuggingFace, ModelScope, select
     from acestep_fetch.transport.api import HttpxApi
     from acestep_fetch.transport.streams import Streams

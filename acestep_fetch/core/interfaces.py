@@ -94,6 +94,10 @@ class Hub(Protocol):
         """The resolver's URL for a file, pinned to the snapshot's commit."""
         ...
 
+    def second_address(self, snapshot: Snapshot, path: str) -> Request | None:
+        """Another address of the same file, to be asked once where `locate`'s says that it is missing."""
+        ...
+
     def explain(self, status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:
         """What a reply of the resolver that is not 2xx/3xx means, or a 200/206 whose `body` is the hub's JSON error
         envelope; None where the reply is none of these. `body` is the first few KiB."""

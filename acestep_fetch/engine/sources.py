@@ -68,6 +68,7 @@ class Source:
         self._transport, self._context = transport, context
         self._links: dict[tuple[str, str], _Link] = {}
         self._direct = set[tuple[str, str]]()
+        self._elsewhere = set[tuple[str, str]]()
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
         self._outage = False
         self._resolver = asyncio.Semaphore(_RESOLVER_REQUESTS)
@@ -105,14 +106,36 @@ class Source:
     async def open(self, place: Place, asked: Span) -> AsyncIterator[Opened]:
         """The bytes `asked` of a file; the reply's headers have been checked against the question."""
         async with AsyncExitStack() as stack:
-            body, redirected = await self._reach(stack, place, asked)
-            if body.status not in (200, 206):
-                raise await self._refusal(body, redirected)
             try:
-                span = span_of(asked, place.size, body.status, body.headers)
-            except SourceError as wrong:
-                raise await self._explained(body) or wrong from None
-            yield Opened(body, span)
+                opened = await self._checked(stack, place, asked)
+            except SourceError as error:
+                if not self._has_second(place, error):
+                    raise
+                await stack.aclose()
+                opened = await self._checked(stack, place, asked)
+            yield opened
+
+    async def _checked(self, stack: AsyncExitStack, place: Place, asked: Span) -> Opened:
+        body, redirected = await self._reach(stack, place, asked)
+        if body.status not in (200, 206):
+            raise await self._refusal(body, redirected)
+        try:
+            return Opened(body, span_of(asked, place.size, body.status, body.headers))
+        except SourceError as wrong:
+            raise await self._explained(body) or wrong from None
+
+    def _has_second(self, place: Place, error: SourceError) -> bool:
+        """Whether the file is to be asked for at its other address, from now on."""
+        key = (place.snapshot.commit, place.path)
+        if error.failure is not Failure.MISSING or key in self._elsewhere:
+            return False
+        self._elsewhere.add(key)
+        return self.hub.second_address(place.snapshot, place.path) is not None
+
+    def _address(self, place: Place) -> Request:
+        elsewhere = (place.snapshot.commit, place.path) in self._elsewhere
+        second = self.hub.second_address(place.snapshot, place.path) if elsewhere else None
+        return second or self.hub.locate(place.snapshot, place.path)
 
     async def _reach(self, stack: AsyncExitStack, place: Place, asked: Span) -> tuple[Body, bool]:
         key = (place.snapshot.commit, place.path)
@@ -132,7 +155,7 @@ class Source:
 
     async def _resolve(self, stack: AsyncExitStack, place: Place, asked: Span) -> tuple[Body, bool]:
         key = (place.snapshot.commit, place.path)
-        request, redirected = self.hub.locate(place.snapshot, place.path), False
+        request, redirected = self._address(place), False
         for _ in range(_MOST_HOPS):
             body = await self._ask(stack, _ranged(request, asked), metered=not redirected)
             if body.status not in _REDIRECTS:

@@ -84,6 +84,10 @@ class HuggingFace:
         url = f"{self._base}/{self._present_id(snapshot.repo)}/resolve/{_whole(snapshot.commit)}/{quote(path)}"
         return Request(url, self._headers())
 
+    def second_address(self, snapshot: Snapshot, path: str) -> Request | None:
+        """There is one address for each file."""
+        return None
+
     def explain(self, status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:
         """This hub never hides an error behind a 2xx."""
         if 200 <= status < 400:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
-from urllib.parse import quote_plus
+from urllib.parse import quote, quote_plus
 
 from acestep_fetch.core.errors import FetchError, NotFoundError, SourceError
 from acestep_fetch.core.interfaces import Api, Request
@@ -90,6 +90,12 @@ class ModelScope:
         site = self._homes.get(snapshot.repo, self._sites[0])
         query = f"Revision={quote_plus(snapshot.commit)}&FilePath={quote_plus(path)}"
         return Request(f"{site}/api/v1/models/{snapshot.repo}/repo?{query}", credentials(self._account, site))
+
+    def second_address(self, snapshot: Snapshot, path: str) -> Request | None:
+        """``/models/{repo}/resolve/...``: the first address was seen to call LFS files empty (code 10990101007)."""
+        site = self._homes.get(snapshot.repo, self._sites[0])
+        url = f"{site}/models/{snapshot.repo}/resolve/{quote(snapshot.commit, safe='')}/{quote(path)}"
+        return Request(url, credentials(self._account, site))
 
     def explain(self, status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:
         """An error envelope counts under any status; 2xx and 3xx without one are not for this method."""

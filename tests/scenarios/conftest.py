@@ -103,13 +103,14 @@ async def world(
     ms: Sequence[Rule] = (),
     roots: dict[HubName, Path] | None = None,
     throttle: float | None = None,
+    lifetime: float = 3600.0,
     **settings: Any,
 ) -> AsyncIterator[World]:
     """Two hubs with scripted faults."""
     places = {hub: trees / hub.value for hub in HubName} | (roots or {})
     async with (
-        serving(places[HF], hub=HF, faults=hf, throttle=throttle) as one,
-        serving(places[MS], hub=MS, faults=ms, throttle=throttle) as two,
+        serving(places[HF], hub=HF, faults=hf, throttle=throttle, lifetime=lifetime) as one,
+        serving(places[MS], hub=MS, faults=ms, throttle=throttle, lifetime=lifetime) as two,
     ):
         yield World({HF: one, MS: two}, places, folder, settings)
 

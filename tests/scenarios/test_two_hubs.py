@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from acestep_fetch.core.events import ComponentMoved, FileVerified, PieceRepaired, SourceSwitched
+from acestep_fetch.core.events import ComponentMoved, FileVerified, PieceRepaired, SourceJoined, SourceSwitched
 from acestep_fetch.core.model import HubName
 from tests.scenarios.conftest import HF, MAIN, MS, copied, replace, world
-from tests.support.faults import Cut, FlipBit, IgnoreRange, JsonErrorAsFile, RedirectLoop, Rule, Status, Truncate
+from tests.support.faults import (
+    Cut,
+    Delay,
+    FlipBit,
+    IgnoreRange,
+    JsonErrorAsFile,
+    RedirectLoop,
+    Rule,
+    Stall,
+    Status,
+    Truncate,
+    too_many,
+)
 from tests.support.recorder import Kind
 
 DIT = "acestep-v15-turbo/model.safetensors"
@@ -102,14 +115,10 @@ async def test_a_hub_that_dies_half_way(trees: Path, tmp_path: Path) -> None:
         killed = list[int]()
 
         async def kill_at_half() -> None:
-            import asyncio
-
             while w.served(HF) + w.served(MS) < 50e6:
                 await asyncio.sleep(0.02)
             killed.append(w.served(HF))
             await w.hubs[HF].kill()
-
-        import asyncio
 
         async with asyncio.TaskGroup() as group:
             group.create_task(kill_at_half())
@@ -168,3 +177,60 @@ async def test_wrong_bytes_from_both_hubs_are_never_published(trees: Path, tmp_p
         assert w.wrong_files() == set()
         assert not (w.folder / "acestep-v15-turbo").exists()
         assert (w.folder / "vae" / "config.json").exists()
+
+
+async def test_modelscopes_second_address_serves_what_the_first_calls_empty(trees: Path, tmp_path: Path) -> None:
+    first_only = Rule(JsonErrorAsFile(), path="/api/v1/models/ACE-Step/Ace-Step1.5/repo", kind=Kind.RESOLVER)
+    async with world(trees, tmp_path, ms=[first_only]) as w:
+        await w.hubs[HF].kill()
+        ran = await w.run()
+        assert ran.report.exit_code == 0, ran.said[-3000:]
+        assert w.is_right(MS)
+
+
+async def test_a_hub_that_lists_late_joins_as_a_source(trees: Path, tmp_path: Path) -> None:
+    late = Rule(Delay(2.0), path="/api/v1/models/ACE-Step/Ace-Step1.5/repo/files", kind=Kind.API)
+    async with world(trees, tmp_path, ms=[late], throttle=2e6) as w:
+        ran = await w.run(probe_deadline=0.5)
+        assert ran.report.exit_code == 0, ran.said[-3000:]
+        assert [event.source for event in ran.of(SourceJoined)] == [MS]
+        assert w.served(MS) > 1e6
+        assert w.is_right()
+
+
+async def test_two_runs_on_one_folder_fetch_once(trees: Path, tmp_path: Path) -> None:
+    async with world(trees, tmp_path, throttle=20e6) as w:
+        async with asyncio.TaskGroup() as group:
+            runs = [group.create_task(w.run()) for _ in range(2)]
+        assert [run.result().report.exit_code for run in runs] == [0, 0]
+        assert w.is_right()
+        fetched = sorted(run.result().report.bytes_fetched for run in runs)
+        assert fetched[0] == 0
+        assert "is downloading into this folder" in runs[0].result().said + runs[1].result().said
+
+
+async def test_a_link_that_expires_is_renewed(trees: Path, tmp_path: Path) -> None:
+    async with world(trees, tmp_path, throttle=1.5e6, lifetime=1.0) as w:
+        ran = await w.run(connections=4, include=("vae/*", "Qwen3-Embedding-0.6B/*"))
+        assert ran.report.exit_code == 0, ran.said[-3000:]
+        assert w.wrong_files() == set()
+
+
+async def test_retry_after_is_honoured(trees: Path, tmp_path: Path) -> None:
+    busy = [Rule(too_many(2), kind=Kind.RESOLVER, first=3)]
+    async with world(trees, tmp_path, hf=busy) as w:
+        await w.hubs[MS].kill()
+        ran = await w.run()
+        assert ran.report.exit_code == 0, ran.said[-3000:]
+        assert w.is_right()
+        assert ran.report.seconds > 1.9
+        assert len([e for e in w.hubs[HF].recorder.entries if e.status == 429]) == 3
+
+
+async def test_a_silent_connection_is_replaced(trees: Path, tmp_path: Path) -> None:
+    stalls = [Rule(Stall(200_000), path=DIT, kind=Kind.CONTENT, first=2)]
+    async with world(trees, tmp_path, hf=stalls) as w:
+        ran = await w.run(stall_timeout=1.0)
+        assert ran.report.exit_code == 0, ran.said[-3000:]
+        assert w.is_right()
+        assert ran.report.seconds < 8

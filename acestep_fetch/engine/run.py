@@ -1,0 +1,258 @@
+"""The part of a session that has a network: probe, lists, plan, transfers, publication."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from acestep_fetch.catalogue import Model
+from acestep_fetch.core.choice import Choice
+from acestep_fetch.core.errors import FetchError, NotFoundError
+from acestep_fetch.core.events import ComponentMoved, FileFailed, ModelFailed, Note, PlanMade, SourceJoined
+from acestep_fetch.core.interfaces import Api, Hub, Transport
+from acestep_fetch.core.merge import merge_component
+from acestep_fetch.core.model import HubName, Snapshot
+from acestep_fetch.engine.blame import Blame
+from acestep_fetch.engine.completion import complete
+from acestep_fetch.engine.components import Component, ModelWork
+from acestep_fetch.engine.context import Context
+from acestep_fetch.engine.examine import Known, examine
+from acestep_fetch.engine.frontier import Frontier
+from acestep_fetch.engine.listing import Listed, Listings, Select
+from acestep_fetch.engine.planning import Job, Planner, build_components, known_sizes, report_files
+from acestep_fetch.engine.probe import race
+from acestep_fetch.engine.publishing import Publisher
+from acestep_fetch.engine.repair import Repair
+from acestep_fetch.engine.report import FileReport
+from acestep_fetch.engine.scheduler import Scheduler
+from acestep_fetch.engine.sources import Source
+from acestep_fetch.storage import platform
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Everything that needs a socket, made only when it is needed."""
+
+    hubs: Sequence[Hub]
+    api: Api
+    transport: Transport
+    select: Select
+
+
+class Run:
+    """Its tasks live in `group`. `fetch` settles every one of `works` (and drops from the list what is not on any hub,
+    where all models were asked for)."""
+
+    def __init__(self, works: list[ModelWork], network: Network, group: asyncio.TaskGroup, context: Context) -> None:
+        self.plan: tuple[FileReport, ...] = ()
+        self.unavailable = list[Model]()
+        self._works, self._network, self._group, self._context = works, network, group, context
+        self._planner, self._publisher, self._known = Planner(context), Publisher(context), Known(context)
+        self._sources = {hub.name: Source(hub, network.transport, context) for hub in network.hubs}
+        self._scheduler = Scheduler(context, self._sources.values())
+        self._blame = Blame(context, self._sources)
+        self._settled = asyncio.Event()
+        self._joined = set[HubName]()
+
+    @property
+    def _open(self) -> list[ModelWork]:
+        return [work for work in self._works if not work.settled]
+
+    async def fetch(self) -> None:
+        """Lists, plans, transfers, publishes. Raises what stops everything: an explicitly named model that no hub has,
+        too little space, a disk that refuses."""
+        listings = Listings(self._group, self._network.hubs, self._network.select, self._context)
+        works = self._open
+        for work in works:
+            listings.ask(work.model.repo)
+        choice, answers = await race(self._network.hubs, self._network.api, works[0].model.repo, self._context)
+        down = [name for name in choice.order if answers.of(name) is False]
+        listed = {work: await listings.settle(work.model.repo, choice.order, down) for work in works}
+        self._drain_warnings()
+        for work in works:
+            self._build(work, listed[work], choice)
+        if not self._works:
+            raise NotFoundError("no hub has any of the models", hint="check HF_ENDPOINT and MODELSCOPE_ENDPOINT")
+        await self._prepare()
+        if not self._context.options.dry_run:
+            for work in self._open:
+                for hub, task in listed[work].late.items():
+                    self._group.create_task(self._join(work, hub, task))
+            await self._transfer()
+        listings.cancel()
+
+    # -- planning -------------------------------------------------------------------------------------------------
+
+    def _build(self, work: ModelWork, listed: Listed, choice: Choice) -> None:
+        options = self._context.options
+        try:
+            if not listed.snapshots:
+                raise listed.error(work.model.repo)
+            build_components(work, listed, choice.order, self._context)
+        except NotFoundError as error:
+            if not options.all_models:
+                raise
+            self.unavailable.append(work.model)
+            self._works.remove(work)
+            what = "is announced, but not on any hub yet" if work.model.announced else "is not on any hub"
+            self._context.emit(Note("info", f"{work.model.name} {what}: skipped ({'; '.join(error.attempts)})"))
+        except FetchError as error:
+            if len(self._works) == 1:
+                raise
+            self._fail(work, error)
+
+    async def _prepare(self) -> None:
+        """Looks at what is there, gives the verdict on the space, and tells the plan."""
+        await self._context.disk.run(self._known.learn)
+        for work in self._open:
+            for component in work.components:
+                await examine(component, self._known, self._context)
+        jobs, copies = list[Job](), 0
+        for work in self._open:
+            for component in work.components:
+                copies += sum(f.file.size for f in component.wanted if self._known.copy_of(f.file.digests))
+                jobs += self._planner.want(component)
+        self.plan = report_files(self._open, self._planner)
+        self._tell_plan(jobs)
+        self._planner.check_space(jobs, copies)
+
+    def _tell_plan(self, jobs: list[Job]) -> None:
+        works = self._open
+        files = [f for w in works for c in w.components for f in c.manifest.files]
+        partial = sum(self._planner.partial(job) for job in jobs)
+        fetch = sum(job.transfer.file.size for job in jobs) - partial
+        total = sum(f.file.size for f in files)
+        self._context.emit(
+            PlanMade(
+                models=tuple(work.model.name for work in works),
+                files=len(files),
+                total=total,
+                present=total - fetch - partial,
+                partial=partial,
+                fetch=fetch,
+                disk_free=platform.free_bytes(self._context.layout.root),
+                sources=known_sizes(self._planner.jobs),
+            )
+        )
+
+    # -- transfers ------------------------------------------------------------------------------------------------
+
+    async def _transfer(self) -> None:
+        components = [c for work in self._open for c in work.components]
+        for component in components:
+            await self._publisher.copy_known(component, self._known)
+        jobs = [job for job in self._planner.jobs.values() if self._still_wanted(job)]
+        await self._planner.open_parts(jobs)
+        worker = self._group.create_task(self._scheduler.run(), name="scheduler")
+        self._start(jobs)
+        for component in components:
+            await self._advance(component)
+        while self._open:
+            self._settled.clear()
+            await self._settled.wait()
+        worker.cancel()
+
+    @staticmethod
+    def _still_wanted(job: Job) -> bool:
+        job.targets = [(c, path) for c, path in job.targets if path not in c.here]
+        return bool(job.targets)
+
+    def _start(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            self._group.create_task(self._carry(job), name=job.transfer.label)
+
+    async def _carry(self, job: Job) -> None:
+        """Takes one content from its first byte to its places."""
+        transfer = job.transfer
+        if transfer.part:
+            frontier = Frontier(transfer, self._context, list(transfer.part.pieces.values()))
+            repair = Repair(transfer, transfer.part, list(self._sources.values()), self._blame, self._context)
+            self._scheduler.add(transfer)
+            await complete(transfer, frontier, repair, self._context)
+        else:
+            self._scheduler.add(transfer)
+            while transfer.open:
+                transfer.moved.clear()
+                await transfer.moved.wait()
+        self._scheduler.settle(transfer)
+        if transfer.error:
+            for component, path in job.targets:
+                await self._lost(component, path, transfer.error)
+            return
+        await self._publisher.place(job)
+        for component, _ in job.targets:
+            await self._advance(component)
+
+    async def _advance(self, component: Component) -> None:
+        if component.complete and not component.error:
+            await self._publisher.publish(component)
+            await self._settle_works(component)
+
+    async def _settle_works(self, component: Component) -> None:
+        """A model ends when each of its components has: its siblings go on where one of them fails."""
+        for work in self._open:
+            if component not in work.components or not all(c.published or c.error for c in work.components):
+                continue
+            if error := next((c.error for c in work.components if c.error), None):
+                self._fail(work, error)
+            else:
+                await self._publisher.certify(work)
+            self._settled.set()
+
+    async def _lost(self, component: Component, path: str, error: FetchError) -> None:
+        """A file of the component cannot be had: the other hub's version of the whole component, or an end."""
+        if component.error or path not in {f.path for f in component.wanted}:
+            return
+        manifest = component.alternative()
+        if manifest is None:
+            await self._give_up(component, path, error)
+            return
+        source = component.manifest.truth
+        why = f"{component.label(path)} cannot be had ({error.message})"
+        self._context.emit(ComponentMoved(component.name or "root files", source, manifest.truth, why))
+        component.move(manifest)
+        jobs = self._planner.want(component)
+        await self._planner.open_parts(jobs)
+        self._start(jobs)
+        await self._advance(component)
+
+    async def _give_up(self, component: Component, path: str, error: FetchError) -> None:
+        """The component will not be complete: what only it needs is not fetched any further (and kept)."""
+        component.error = error
+        self._context.emit(FileFailed(component.label(path), error.name, error.message))
+        for job in self._planner.jobs.values():
+            if all(target.error for target, _ in job.targets):
+                job.transfer.fail(error)
+        await self._settle_works(component)
+
+    async def _join(self, work: ModelWork, hub: HubName, task: asyncio.Task[Snapshot | FetchError]) -> None:
+        """A hub whose list came late serves what is proven equal from now on."""
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
+        if task.cancelled() or not isinstance(found := task.result(), Snapshot) or work.settled:
+            return
+        for component in work.components:
+            component.snapshots[hub] = found
+            truth = component.manifest.truth
+            both = {truth: component.snapshots[truth], hub: found}
+            manifest = merge_component(component.name, component.manifest.prefix, both, [truth, hub])
+            if manifest and manifest.truth is truth:
+                self._planner.join(component, manifest)
+        if hub not in self._joined:
+            self._joined.add(hub)
+            self._context.emit(SourceJoined(hub))
+
+    def _fail(self, work: ModelWork, error: FetchError) -> None:
+        if not work.settled:
+            work.error = error
+            self._context.emit(
+                ModelFailed(work.model.name, error.name, error.exit_code, error.message, error.hint, error.attempts)
+            )
+            self._settled.set()
+
+    def _drain_warnings(self) -> None:
+        for hub in self._network.hubs:
+            for text in hub.take_warnings():
+                self._context.emit(Note("warning", text))
