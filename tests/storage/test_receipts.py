@@ -178,6 +178,8 @@ def test_a_failed_write_leaves_the_old_file(
         with pytest.raises(OSError, match="No space"):
             write_atomically(path, b"new")
     assert path.read_bytes() == b"old and longer"
-    write_atomically(path, b"new")
+    with path.open("rb") as reader:
+        write_atomically(path, b"new")
+        assert reader.read() == b"old and longer"  # who reads meanwhile reads one of the two, whole
     assert path.read_bytes() == b"new"
     assert [each.name for each in tmp_path.iterdir()] == ["m.json"]

@@ -1,0 +1,196 @@
+"""The command line in-process: documented flags, wrong flags, and what is said about them."""
+
+from __future__ import annotations
+
+import io
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from acestep_fetch import __version__
+from acestep_fetch.catalogue import load_catalogue
+from acestep_fetch.cli import get, serve
+from acestep_fetch.cli import main as program
+from acestep_fetch.core.errors import UsageError
+from acestep_fetch.storage.layout import Layout
+from acestep_fetch.storage.receipts import Receipt, ReceiptFile, write_receipt
+from tests.cli.conftest import Run
+
+SECRET = "hf_SECRETsecretSECRETsecret"
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("-h",), ("get", "--help"), ("serve", "--help")])
+def test_the_help_fits_a_screen_and_ends_well(run: Run, arguments: tuple[str, ...]) -> None:
+    ended = run(*arguments)
+    assert ended.code == 0
+    assert 5 < len(ended.out.splitlines()) <= 60
+
+
+def test_the_version_is_told(run: Run) -> None:
+    assert run("--version").out.strip() == f"acestep-fetch {__version__}"
+
+
+DOCUMENTED = [
+    [],
+    ["--model", "acestep-v15-sft"],
+    ["-m", "a", "-m", "b"],
+    ["--all"],
+    ["-a"],
+    ["--list"],
+    ["-l"],
+    ["--dir", "/data"],
+    ["-d", "/data"],
+    ["--force"],
+    ["-f"],
+    ["--token", "hf_x"],
+    ["-t", "hf_x"],
+    ["--skip-main", "--model", "x"],
+    ["--prefer-source", "modelscope"],
+    ["--all", "--prefer-source", "huggingface"],
+    ["--model", "x", "--dir", "d", "--token", "t", "--force", "--skip-main"],
+    ["--include", "*.json", "--exclude", "*.md", "--revision", "main", "--dry-run"],
+    ["--token-file", "f", "--limit-rate", "80MB/s", "--progress", "json", "-q", "-v"],
+]
+
+
+@pytest.mark.parametrize("arguments", DOCUMENTED, ids=" ".join)
+def test_documented_flags_parse_word_for_word(arguments: list[str]) -> None:
+    get.parser().parse_args(arguments)
+
+
+def test_flags_become_options() -> None:
+    given = get.parser().parse_args(
+        ["-m", "a,b", "-m", "c", "-d", "x", "-t", SECRET, "--limit-rate", "1K", "--skip-main"]
+    )
+    options = get._options(given)
+    assert options.models == ("a", "b", "c")
+    assert (options.directory, options.token, options.limit_rate) == (Path("x"), SECRET, 1000)
+    assert options.skip_main
+
+
+WRONG = {
+    "unknown flag": (["--bogus"], "unrecognized arguments: --bogus"),
+    "unknown word": (["bogus"], "unrecognized arguments: bogus"),
+    "no value": (["--model"], "expected one argument"),
+    "progress": (["--progress", "dots"], "invalid choice"),
+    "model": (["--model", "acestep-v15-bse"], "did you mean acestep-v15-base?"),
+    "rate": (["--limit-rate", "fast"], "'fast' is not a size"),
+    "source": (["--prefer-source", "hf"], "use huggingface, modelscope or auto"),
+    "repository": (["--model", "a/b/c"], "OWNER/NAME"),
+    "nothing left": (["--skip-main"], "--skip-main leaves nothing to fetch"),
+    "token twice": (["--token", SECRET, "--token-file", "f"], "exclude each other"),
+    "served folder": (["serve", "nowhere"], "nowhere: no such folder"),
+    "served port": (["serve", ".", "--port", "http"], "invalid int value"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "said"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_said_on_stderr_and_ends_with_2(
+    run: Run, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket.socket, "connect", _no_socket)
+    ended = run(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
+    assert "Traceback" not in ended.err
+    assert SECRET not in ended.err
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe" + SECRET.encode(), None])
+@pytest.mark.parametrize("also", [[], ["--list"]])
+def test_a_token_file_that_is_of_no_use_is_named_and_never_quoted(
+    run: Run, here: Path, content: bytes | None, also: list[str]
+) -> None:
+    if content is not None:
+        (here / "token").write_bytes(content)
+    ended = run("--token-file", "token", *also)
+    assert ended.code == 2
+    assert ended.err.startswith("acestep-fetch: --token-file token: ")
+    assert "SECRET" not in ended.err + ended.out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--dir", "~nobody-of-this-name/x", "--list"], ["--token-file", "~nobody-of-this-name/x"]]
+)
+@pytest.mark.xfail(strict=True, raises=RuntimeError, reason="expanduser: Could not determine home directory")
+def test_an_unknown_home_is_a_usage_error(run: Run, arguments: list[str]) -> None:
+    assert run(*arguments).code == 2
+
+
+@pytest.mark.xfail(
+    strict=True, raises=OverflowError, reason="bind(): port must be 0-65535, and a busy port is an OSError"
+)
+def test_a_port_that_cannot_be_is_a_usage_error(run: Run, here: Path) -> None:
+    assert run("serve", str(here), "--port", "99999").code == 2
+
+
+def test_a_wrong_setting_names_its_variable(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACESTEP_FETCH_CONNECTIONS", "many")
+    ended = run("--list")
+    assert ended.code == 2
+    assert "ACESTEP_FETCH_CONNECTIONS" in ended.err
+
+
+def _no_socket(*_: object, **__: object) -> None:
+    raise AssertionError("a socket was opened")
+
+
+def test_the_list_shows_every_model_and_opens_no_socket(run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "socket", _no_socket)
+    monkeypatch.setattr(socket, "getaddrinfo", _no_socket)
+    ended = run("--list")
+    assert (ended.code, ended.err) == (0, "")
+    first = {line.split()[0] for line in ended.out.splitlines() if line.strip()}
+    names = [model.name for model in load_catalogue().models]
+    assert {*names, "vae", "Qwen3-Embedding-0.6B", *load_catalogue().inside} <= first
+    assert str(here / "checkpoints") in ended.out
+    assert not (here / "checkpoints").exists()  # a look makes nothing
+
+
+def state_of(output: str, name: str) -> str:
+    line = next(row for row in output.splitlines() if row.startswith(f"{name} "))
+    return next(word for word in ("ready", "changed", "unverified", "announced", "absent") if f" {word} " in line)
+
+
+def test_the_list_tells_what_is_here(run: Run, here: Path) -> None:
+    layout = Layout(here / "ckpt")
+    for name in ("acestep-v15-sft", "acestep-v15-base", "acestep-v15-xl-sft"):
+        (layout.final(name)).mkdir(parents=True)
+        weights = layout.final(name) / "w"
+        weights.write_text("w")
+        if name != "acestep-v15-sft":
+            found = weights.stat()
+            file = ReceiptFile(f"{name}/w", "w", 1, found.st_mtime_ns, "a" * 64)
+            write_receipt(layout.receipts, Receipt(name, f"ACE-Step/{name}", {}, {}, (file,)))
+    (layout.final("acestep-v15-xl-sft") / "w").write_text("longer")
+    out = run("--list", "--dir", "ckpt").out
+    assert state_of(out, "acestep-v15-base") == "ready"
+    assert state_of(out, "acestep-v15-xl-sft") == "changed"
+    assert state_of(out, "acestep-v15-sft") == "unverified"
+    assert state_of(out, "acestep-v15-small") == "announced"
+    assert state_of(out, "main") == "absent"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252", "latin-1"])
+def test_errors_are_told_in_any_encoding(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(raw, encoding, errors="backslashreplace"))
+    program.say(UsageError("音楽: no", hint="write ABC", attempts=["ü"]))
+    sys.stderr.flush()
+    assert b"write ABC" in raw.getvalue()
+
+
+@pytest.mark.xfail(
+    strict=True, raises=UnicodeDecodeError, reason="say() decodes as UTF-8 what it encoded for the terminal"
+)
+def test_a_hint_with_an_accent_is_told_on_a_western_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), "cp1252", errors="backslashreplace"))
+    program.say(UsageError("no", hint="look into /home/josé"))
+
+
+def test_subcommands_are_modules_that_run() -> None:
+    assert {"get", "serve"} <= program.SUBCOMMANDS.keys()
+    assert callable(get.run)
+    assert callable(serve.run)
