@@ -28,7 +28,7 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.fullmatch(text.strip())
     value = float(match[1]) * (1024 if match[3] else 1000) ** _POWERS[match[2].lower()] if match else 0
-    if value < 1:
+    if not 1 <= value < 1e18:
         raise UsageError(f"{text!r} is not a size", hint="write it as 500K, 80MB/s or 1.5GiB")
     return int(value)
 
@@ -75,10 +75,8 @@ class Options:
 
     def __post_init__(self) -> None:
         for name in ("probe_deadline", "connect_timeout", "stall_timeout", "give_up_after"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"{name} must be above 0")
-        if not 1 <= self.connections <= 256:
-            raise UsageError("connections must be from 1 to 256")
+            _above_zero(getattr(self, name), name)
+        _connections(self.connections, "connections")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, **given: object) -> Options:
@@ -100,22 +98,42 @@ class Options:
         return cls(**values)  # type: ignore[arg-type]  # __post_init__ and the parsers keep the types
 
 
-def _expanded(text: str) -> Path:
-    return Path(text).expanduser()
+def expanded(text: str) -> Path:
+    """A path with ``~`` for the home folder. Raises `UsageError`."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UsageError(f"{text}: there is no such home folder") from None
+
+
+def _above_zero(value: float, what: str) -> float:
+    if not 0 < value < float("inf"):
+        raise UsageError(f"{what} must be above 0")
+    return value
+
+
+def _connections(value: int, what: str) -> int:
+    if not 1 <= value <= 256:
+        raise UsageError(f"{what} must be from 1 to 256")
+    return value
+
+
+def _seconds(text: str) -> float:
+    return _above_zero(float(text), "it")
 
 
 _VARIABLES: Final[Mapping[str, tuple[tuple[str, ...], Callable[[str], object]]]] = {
-    "directory": (("ACESTEP_CHECKPOINTS_DIR",), _expanded),
+    "directory": (("ACESTEP_CHECKPOINTS_DIR",), expanded),
     "prefer": (("ACESTEP_FETCH_PREFER_SOURCE", "ACESTEP_DOWNLOAD_SOURCE"), parse_source),
     "modelscope_token": (("MODELSCOPE_API_TOKEN",), str),
     "huggingface_endpoint": (("HF_ENDPOINT",), str),
     "modelscope_endpoint": (("MODELSCOPE_ENDPOINT", "MODELSCOPE_DOMAIN"), str),
     "probe_url": (("ACESTEP_FETCH_PROBE_URL",), str),
-    "probe_deadline": (("ACESTEP_FETCH_PROBE_DEADLINE",), float),
-    "connections": (("ACESTEP_FETCH_CONNECTIONS",), int),
+    "probe_deadline": (("ACESTEP_FETCH_PROBE_DEADLINE",), _seconds),
+    "connections": (("ACESTEP_FETCH_CONNECTIONS",), lambda text: _connections(int(text), "it")),
     "limit_rate": (("ACESTEP_FETCH_LIMIT_RATE",), parse_size),
-    "connect_timeout": (("ACESTEP_FETCH_CONNECT_TIMEOUT",), float),
-    "stall_timeout": (("ACESTEP_FETCH_STALL_TIMEOUT",), float),
-    "give_up_after": (("ACESTEP_FETCH_GIVE_UP_AFTER",), float),
+    "connect_timeout": (("ACESTEP_FETCH_CONNECT_TIMEOUT",), _seconds),
+    "stall_timeout": (("ACESTEP_FETCH_STALL_TIMEOUT",), _seconds),
+    "give_up_after": (("ACESTEP_FETCH_GIVE_UP_AFTER",), _seconds),
     "lease_wait": (("ACESTEP_FETCH_LEASE_WAIT",), float),
 }

@@ -12,8 +12,11 @@ from typing import Any, Final
 
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.model import RepoId
+from acestep_fetch.core.paths import fold, why_unsafe
 
 MAIN: Final = "main"
+_OWNER: Final = "ace-step"
+_FAMILIES: Final = ("acestep-v15-", "acestep-5hz-lm-", "acestep-5hz-", "acestep-")  # what short forms leave out
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,30 +68,45 @@ class Catalogue:
 
         Raises `UsageError` that names the closest match.
         """
-        by_name = {model.name.lower(): model for model in self.models}
         wanted = text.strip().lower()
-        if wanted in by_name:
-            return by_name[wanted]
-        for part, whole in self.inside.items():
-            if wanted == part.lower():
-                return by_name[whole]
-        if "/" in text:
-            repo = RepoId.parse(text.strip())
-            known = next((m for m in self.models if str(m.repo).lower() == wanted), None)
-            return known or Model(repo.name, repo)
-        return self._by_short_form(text, wanted)
+        if "/" in wanted:
+            return self._by_repository(text.strip())
+        return self._named(wanted) or self._by_short_form(text, wanted)
+
+    def _named(self, wanted: str) -> Model | None:
+        names = {model.name.lower(): model.name for model in self.models}
+        names |= {part.lower(): whole for part, whole in self.inside.items()}
+        found = names.get(wanted)
+        return next((model for model in self.models if model.name == found), None)
+
+    def _by_repository(self, text: str) -> Model:
+        repo = RepoId.parse(text)
+        known = next((m for m in self.models if str(m.repo).lower() == text.lower()), None)
+        if known is None and repo.owner.lower() == _OWNER and any(repo.name.lower() == n.lower() for n in self.inside):
+            known = self._named(repo.name.lower())  # a component that has no repository of its own
+        if known is None and self._folder_is_taken(repo.name):
+            raise UsageError(
+                f"{repo} would land in checkpoints/{repo.name}, which belongs to ACE-Step's own model",
+                hint="fetch it into a folder of its own with --dir and --skip-main",
+            )
+        if known is None and (reason := why_unsafe(repo.name)):
+            raise UsageError(f"{repo}: the name {reason}")
+        return known or Model(repo.name, repo)
+
+    def _folder_is_taken(self, name: str) -> bool:
+        taken = {fold(each) for model in self.models for each in (model.name, *model.folders)}
+        return fold(name) in taken
 
     def _by_short_form(self, text: str, wanted: str) -> Model:
-        short = [m for m in self.models if wanted and (m.name.lower().endswith(f"-{wanted}"))]
-        if len(short) == 1:
-            return short[0]
         names = [m.name for m in self.models] + list(self.inside)
+        whole = [n for n in names if wanted and n.lower() in (f"{family}{wanted}" for family in _FAMILIES)]
+        short = whole or [n for n in names if wanted and n.lower().endswith(f"-{wanted}")]
+        if len(short) == 1 and (model := self._named(short[0].lower())):
+            return model
+        if short:
+            raise UsageError(f"{text!r} is short for several models: {', '.join(short)}", hint="write one of them")
         close = get_close_matches(wanted, [n.lower() for n in names], n=1, cutoff=0.5)
         named = next((n for n in names if close and n.lower() == close[0]), None)
-        if short:
-            raise UsageError(
-                f"{text!r} is short for several models: {', '.join(m.name for m in short)}", hint="write one of them"
-            )
         hint = f"did you mean {named}? " if named else ""
         raise UsageError(
             f"there is no model called {text!r}",
@@ -100,7 +118,7 @@ class Catalogue:
         chosen: dict[str, Model] = {}
         for text in texts:
             model = self.find(text)
-            held = chosen.setdefault(model.name, model)
+            held = chosen.setdefault(fold(model.name), model)
             if held.repo != model.repo:
                 raise UsageError(f"{held.repo} and {model.repo} would both become checkpoints/{model.name}")
         return tuple(chosen.values())

@@ -7,12 +7,11 @@ import contextlib
 import os
 import signal
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from acestep_fetch import __version__
 from acestep_fetch.core.errors import UsageError
-from acestep_fetch.options import Options, parse_size, parse_source
+from acestep_fetch.options import Options, expanded, parse_size, parse_source
 
 if TYPE_CHECKING:
     from acestep_fetch.core.events import Listener
@@ -79,8 +78,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _options(given: argparse.Namespace) -> Options:
     return Options.from_environment(
-        directory=Path(given.dir) if given.dir else None,
-        models=tuple(name for text in given.model for name in text.split(",") if name),
+        directory=expanded(given.dir) if given.dir else None,
+        models=tuple(name for text in given.model for name in text.split(",")),
         all_models=given.all,
         skip_main=given.skip_main,
         include=tuple(given.include),
@@ -100,9 +99,10 @@ def _token(given: argparse.Namespace) -> str | None:
     if not given.token_file:
         return str(given.token) if given.token else None
     try:
-        token = Path(given.token_file).expanduser().read_text("utf-8").strip()
+        token = expanded(given.token_file).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"--token-file {given.token_file}: {getattr(exc, 'strerror', None) or 'not a text'}") from exc
+        named = "(a token, not a file)" if given.token_file.startswith("hf_") else given.token_file
+        raise UsageError(f"--token-file {named}: {getattr(exc, 'strerror', None) or 'not a text'}") from exc
     if not token:
         raise UsageError(f"--token-file {given.token_file}: the file is empty")
     return token

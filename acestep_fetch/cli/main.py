@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -19,18 +20,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = given.pop(0) if given and given[0] in SUBCOMMANDS else "get"
     run: Callable[[Sequence[str]], int] = import_module(f"acestep_fetch.cli.{SUBCOMMANDS[name]}").run
     try:
-        return run(given)
+        return _flushed(run(given))
     except FetchError as error:
         say(error)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # `acestep-fetch --list | head`: the reader has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _flushed(code: int) -> int:
+    sys.stdout.flush()
+    return code
 
 
 def say(error: FetchError) -> None:
     """One line for what happened, one for each thing that was tried, one for what to do next; on stderr."""
-    print(f"acestep-fetch: {error.message}", file=sys.stderr)
-    for attempt in error.attempts:
-        print(f"  tried {attempt}", file=sys.stderr)
+    lines = [f"acestep-fetch: {error.message}", *(f"  tried: {attempt}" for attempt in error.attempts)]
     if error.hint:
-        print(f"  → {error.hint}".encode(sys.stderr.encoding or "ascii", "replace").decode(), file=sys.stderr)
+        lines.append(f"  → {error.hint}")
+    encoding = sys.stderr.encoding or "ascii"
+    for line in lines:
+        print(line.encode(encoding, "replace").decode(encoding), file=sys.stderr)

@@ -28,6 +28,12 @@ def run(arguments: Sequence[str]) -> int:
         raise UsageError(
             f"{given.directory}: no such folder", hint="name a checkpoints folder or a folder of repositories"
         )
+    if not 0 <= given.port <= 65535:
+        raise UsageError(f"--port {given.port}: ports go from 0 to 65535")
     from acestep_fetch.serve.app import run as serve
 
-    return serve(given.directory, given.host, given.port)
+    try:
+        return serve(given.directory, given.host, given.port)
+    except OSError as exc:
+        where = f"{given.host}:{given.port}"
+        raise UsageError(f"cannot listen on {where}: {exc.strerror or exc}", hint="choose another --port") from exc

@@ -78,15 +78,19 @@ class Failure(StrEnum):
 class SourceError(NetworkError):
     """One request to one source failed. The engine's own currency: it retries, goes elsewhere, or gives up.
 
-    `retry_after` is in seconds, as the server asked; None where it did not.
+    `retry_after` is in seconds, as the server asked; None where it did not. `of_resolver` says that the hub's metered
+    resolver refused, which is no word about its content network.
     """
 
     name = "source"
 
-    def __init__(self, failure: Failure, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, failure: Failure, message: str, *, retry_after: float | None = None, of_resolver: bool = False
+    ) -> None:
         super().__init__(message)
         self.failure = failure
         self.retry_after = retry_after
+        self.of_resolver = of_resolver
 
 
 class IntegrityError(FetchError):

@@ -54,17 +54,18 @@ class SourceJoined(Event):
 
 @dataclass(frozen=True, slots=True)
 class PlanMade(Event):
-    """What will be done; all sizes in bytes. `total` = `present` + `partial` + `fetch`."""
+    """What will be done; all sizes in bytes. `total` = `present` + `shared` + `partial` + `fetch`."""
 
     name: ClassVar[str] = "plan"
     models: tuple[str, ...]
     files: int
     total: int
-    present: int  # already under their final names, verified
+    present: int  # already here, verified
     partial: int  # held in part files of an earlier run
     fetch: int
     disk_free: int
     sources: Mapping[str, int]  # source -> bytes of the plan it is known to hold
+    shared: int = 0  # the same content as another file of the plan, or as one of another model that is here
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def expires_at(url: str, now: float) -> float | None:
 def is_fresh(expiry: float | None, now: float, resolved: float) -> bool:
     """Whether a link resolved at `resolved` is good for one more request: it is renewed ahead of its end,
     at 80 % of a short life."""
-    if expiry is None:
+    if expiry is None or expiry <= resolved:  # our clock is ahead: only a refusal can tell
         return True
     margin = min(RENEW_AHEAD, 0.2 * max(0.0, expiry - resolved))
     return now < expiry - margin

@@ -45,7 +45,7 @@ class RepoId:
             or not all(_REPO_PART.fullmatch(p) for p in parts)
             or "--" in text
             or ".." in text
-            or any(p.startswith(".") or p.endswith(".") for p in parts)
+            or any(p.startswith((".", "-")) or p.endswith((".", "-", ".git")) for p in parts)
         ):
             raise UsageError(f"{text!r} is not a repository id", hint="write it as OWNER/NAME")
         return cls(*parts)

@@ -14,11 +14,12 @@ HALVE_ONCE_IN: Final = 2.0  # seconds in which several "busy" answers count as o
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """`limit` connections now, never above `ceiling`; `changed` is when the limit last moved."""
+    """`limit` connections now, never above `ceiling`; `halved` and `changed` are when it was last halved or moved."""
 
     limit: int
     ceiling: int
     changed: float = 0.0
+    halved: float = float("-inf")
 
 
 def wide_start(ceiling: int, now: float) -> Pace:
@@ -27,9 +28,9 @@ def wide_start(ceiling: int, now: float) -> Pace:
 
 def after_busy(pace: Pace, now: float) -> Pace:
     """The host answered 429 or 503."""
-    if pace.limit < pace.ceiling and now - pace.changed < HALVE_ONCE_IN:
+    if now - pace.halved < HALVE_ONCE_IN:
         return pace
-    return replace(pace, limit=max(1, pace.limit // 2), changed=now)
+    return replace(pace, limit=max(1, pace.limit // 2), changed=now, halved=now)
 
 
 def after_tick(pace: Pace, now: float) -> Pace:

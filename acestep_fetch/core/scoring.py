@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 OPEN_AFTER: Final = 3  # failures in a row
+FIRST_REST: Final = 0.2  # seconds, doubled with each failure in a row
 LONGEST_REST: Final = 30.0
 _NEW: Final = 0.3  # weight of a new sample
 
@@ -21,7 +22,13 @@ class Score:
     speed: float = 0.0
     setup: float = 0.1
     failures: int = 0  # in a row, about the host
-    ready_at: float = 0.0
+    rested_at: float = 0.0  # our own arithmetic: the next byte that comes makes it void
+    asked_until: float = 0.0  # the server's word: nothing makes it void
+
+    @property
+    def ready_at(self) -> float:
+        """When the source may be asked again."""
+        return max(self.rested_at, self.asked_until)
 
     @property
     def is_suspect(self) -> bool:
@@ -34,18 +41,20 @@ def after_speed(score: Score, speed: float) -> Score:
 
 
 def after_first_byte(score: Score, seconds: float) -> Score:
-    return replace(score, setup=(1 - _NEW) * score.setup + _NEW * min(seconds, 5.0), failures=0, ready_at=0.0)
+    return replace(score, setup=(1 - _NEW) * score.setup + _NEW * min(seconds, 5.0), failures=0, rested_at=0.0)
 
 
-def after_failure(score: Score, now: float, jitter: float, retry_after: float | None) -> Score:
+def after_failure(score: Score, now: float, jitter: float, retry_after: float | None = None) -> Score:
     """`jitter` in [0, 1) is the caller's draw; `retry_after` (seconds) is a floor that the server set.
 
     Many connections that break at once are one failure: what comes in while the source rests does not add to it.
     """
     failures = score.failures + (now >= score.ready_at)
-    rest = 0.0
-    if failures >= OPEN_AFTER:
-        rest = min(LONGEST_REST / 1.5, 0.5 * 2.0 ** min(failures - OPEN_AFTER, 16)) * (0.5 + jitter)
-    if retry_after is not None:
-        rest = max(rest, retry_after + jitter)
-    return replace(score, failures=failures, ready_at=max(score.ready_at, now + rest))
+    rest = min(LONGEST_REST / 1.5, FIRST_REST * 2.0 ** min(failures - 1, 16)) * (0.5 + jitter)
+    asked = now + retry_after + jitter if retry_after is not None else 0.0
+    return replace(
+        score,
+        failures=failures,
+        rested_at=max(score.rested_at, now + rest),
+        asked_until=max(score.asked_until, asked),
+    )

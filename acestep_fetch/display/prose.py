@@ -133,7 +133,8 @@ class Narrator:
         if self._idle_plan and not self._verbose:
             return []
         dot, arrow = self._glyphs.dot, self._glyphs.arrow
-        what = f"{', '.join(plan.models)}: {units.plural(plan.files, 'file')}, {units.size(plan.total)}"
+        names = ", ".join(plan.models) if len(plan.models) <= 3 else units.plural(len(plan.models), "model")
+        what = f"{names}: {units.plural(plan.files, 'file')}, {units.size(plan.total)}"
         where = f" {arrow} {self._directory}" if self._directory else ""
         free = f"free {units.size(plan.disk_free)}, after {units.size(max(0, plan.disk_free - plan.fetch))}"
         lines = [Line("info", f"{what}{where} {dot} {free}")]

@@ -50,11 +50,12 @@ class Blame:
             transfer.without_ranges.add(source.name)
             return
         if error.failure in _OF_THE_HOST or (error.failure is Failure.SHORT and not progress):
-            if source.down_since is not None and flight.began < source.down_since:
-                return  # one of many that broke at once
+            known = source.score.failures
             if source.failed(error):
                 text = f"{source.name.title} does not answer ({error.message}); trying again"
                 self._context.emit(Note("warning", text))
+            if source.score.failures == known:
+                return  # one of many that broke at once
         transfer.strikes[source.name] = 0 if progress else transfer.strikes[source.name] + 1
         self._perhaps_ban(transfer, source, error)
 
@@ -64,7 +65,7 @@ class Blame:
         hopeless = failure in _AT_ONCE or failure is Failure.BAD_TOKEN
         if failure in (Failure.WRONG_REPLY, Failure.WRONG_BYTES):
             hopeless |= strikes >= (1 if others and failure is Failure.WRONG_BYTES else _STRIKES[failure])
-        elif others and self._sources[others[0]].down_since is None:
+        elif others and not source.score.is_suspect and self._sources[others[0]].down_since is None:
             hopeless |= strikes >= _STRIKES.get(failure, _MOST_STRIKES)
         if hopeless:
             self.ban(transfer, source.name, error)

@@ -124,12 +124,14 @@ class Run:
         partial = sum(self._planner.partial(job) for job in jobs)
         fetch = sum(job.transfer.file.size for job in jobs) - partial
         total = sum(f.file.size for f in files)
+        present = sum(f.file.size for w in works for c in w.components for f in c.manifest.files if f.path in c.here)
         self._context.emit(
             PlanMade(
                 models=tuple(work.model.name for work in works),
                 files=len(files),
                 total=total,
-                present=total - fetch - partial,
+                present=present,
+                shared=total - present - fetch - partial,
                 partial=partial,
                 fetch=fetch,
                 disk_free=platform.free_bytes(self._context.layout.root),

@@ -18,6 +18,7 @@ from typing import Final
 from acestep_fetch.core import pacing, scoring, stealing
 from acestep_fetch.core.errors import SourceError
 from acestep_fetch.core.events import Detail, FileStarted, Waiting
+from acestep_fetch.core.model import HubName
 from acestep_fetch.core.spans import Span
 from acestep_fetch.engine.blame import Blame
 from acestep_fetch.engine.context import Context
@@ -184,14 +185,18 @@ class Scheduler:
 
     def _serves(self, source: Source, transfer: Transfer) -> bool:
         """Whether `source` may be asked: it has the bytes for certain, or nobody who has is there to ask."""
-        if not transfer.usable(source.name):
+        if not transfer.usable(source.name) or not self._may_ask(source, transfer):
             return False
-        return source.name in transfer.proven or not any(
-            transfer.usable(name) and self._up(name) for name in transfer.proven
+        return source.name in transfer.proven or not any(self._up(name, transfer) for name in transfer.proven)
+
+    def _up(self, name: HubName, transfer: Transfer) -> bool:
+        source = self._sources.get(name)
+        return bool(
+            source and transfer.usable(name) and not source.score.is_suspect and self._may_ask(source, transfer)
         )
 
-    def _up(self, name: str) -> bool:
-        return any(source.name == name and not source.score.is_suspect for source in self._sources.values())
+    def _may_ask(self, source: Source, transfer: Transfer) -> bool:
+        return self._context.clock() >= source.rests_until(transfer.places[source.name])
 
     def _others(self, source: Source, transfer: Transfer) -> bool:
         return any(
@@ -245,11 +250,12 @@ class Scheduler:
     def _say_waiting(self, now: float) -> None:
         if self.flights or not self._open or now - self._said_waiting < _SAY_WAITING:
             return
-        waits = [source.score.ready_at - now for source in self._sources.values() if source.score.ready_at > now]
-        if waits:
+        resting = [source for source in self._sources.values() if source.rests_until() > now]
+        if resting:
             self._said_waiting = now
-            down = ", ".join(s.name.title for s in self._sources.values() if s.down_since is not None)
-            self._context.emit(Waiting(f"no answer from {down}", min(waits)))
+            names = " and ".join(source.name.title for source in resting)
+            why = f"no answer from {names}" if any(s.down_since for s in resting) else f"{names} asked for a pause"
+            self._context.emit(Waiting(why, min(source.rests_until() for source in resting) - now))
 
 
 async def _wait(changed: asyncio.Event, seconds: float) -> None:

@@ -71,6 +71,7 @@ class Source:
         self._elsewhere = set[tuple[str, str]]()
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
         self._outage = False
+        self._resolver_from = 0.0  # when the resolver may be asked again
         self._resolver = asyncio.Semaphore(_RESOLVER_REQUESTS)
 
     @property
@@ -85,6 +86,9 @@ class Source:
     def failed(self, error: SourceError) -> bool:
         """A failure that is about the host. True where the source has just gone down by it."""
         now = self._context.clock()
+        if error.of_resolver and error.retry_after is not None:
+            self._resolver_from = max(self._resolver_from, now + error.retry_after + self._context.jitter())
+            return False
         if self.down_since is None:
             self.down_since = now
         if error.failure is Failure.BUSY:
@@ -101,6 +105,12 @@ class Source:
         if index >= self.pace.limit or (self.score.is_suspect and self.active):
             return 1.0
         return 0.0
+
+    def rests_until(self, place: Place | None = None) -> float:
+        """When a file (any file, if None) may be asked for: a link in hand needs no resolver."""
+        if place and (place.snapshot.commit, place.path) in self._links:
+            return self.score.ready_at
+        return max(self.score.ready_at, self._resolver_from)
 
     @asynccontextmanager
     async def open(self, place: Place, asked: Span) -> AsyncIterator[Opened]:
@@ -160,7 +170,7 @@ class Source:
             body = await self._ask(stack, _ranged(request, asked), metered=not redirected)
             if body.status not in _REDIRECTS:
                 break
-            target = urljoin(request.url, body.headers.get("location", ""))
+            target = body.headers.get("location", "")
             await _drain(body)
             await stack.aclose()
             request, redirected = _redirected(request, target), True
@@ -182,6 +192,7 @@ class Source:
     async def _refusal(self, body: Body, redirected: bool) -> SourceError:
         text = await _beginning(body)
         if not redirected and (told := self.hub.explain(body.status, body.headers, text)):
+            told.of_resolver = True
             return told
         if redirected and body.status in _LINK_REFUSED:
             return SourceError(Failure.EXPIRED, f"the link was refused ({body.status})")
@@ -203,7 +214,11 @@ def _ranged(request: Request, asked: Span) -> Request:
 
 
 def _redirected(request: Request, target: str) -> Request:
-    here, there = urlsplit(request.url), urlsplit(target)
+    try:
+        target = urljoin(request.url, target)
+        here, there = urlsplit(request.url), urlsplit(target)
+    except ValueError:
+        raise SourceError(Failure.WRONG_REPLY, "a redirect to nowhere") from None
     if there.scheme not in ("http", "https") or not there.netloc:
         raise SourceError(Failure.WRONG_REPLY, "a redirect to nowhere")
     if (here.scheme, there.scheme) == ("https", "http"):

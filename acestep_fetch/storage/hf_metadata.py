@@ -7,6 +7,7 @@ before the file's modification time. ModelScope's modern client needs nothing: i
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -39,5 +40,6 @@ def write_metadata(folder: Path, commit: str, files: Iterable[HubFile]) -> None:
             (cache / name).write_text(text, "utf-8")
     for file in files:
         note = downloads / f"{file.path}.metadata"
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(f"{commit}\n{file.etag}\n{time.time()}\n", "utf-8")
+        with contextlib.suppress(OSError):  # a note too many letters long is only a note
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.write_text(f"{commit}\n{file.etag}\n{time.time()}\n", "utf-8")

@@ -54,14 +54,13 @@ class Journal:
     @classmethod
     def create(cls, path: Path, digest: Digest, size: int, sources: Iterable[str]) -> Journal:
         """A new, empty journal; one that stands there is dropped."""
-        fd = platform.open_for_update(path)
+        fd = platform.open_for_update(path, os.O_APPEND)
         try:
             os.ftruncate(fd, 0)
             named = tuple(sources)
             header = json.dumps({"digest": str(digest), "size": size, "piece": PIECE, "sources": named}).encode()
             blob = _MAGIC + _CRC.pack(len(header)) + header + _CRC.pack(zlib.crc32(header))
-            platform.write_at(fd, blob, 0)
-            os.lseek(fd, 0, os.SEEK_END)
+            _write_all(fd, blob)
         except BaseException:
             os.close(fd)
             raise
@@ -72,7 +71,7 @@ class Journal:
         """The journal at `path` and the pieces it names; None where it is absent, foreign, torn in its header, or of
         another version. What comes after the first damaged record is cut off."""
         try:
-            fd = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+            fd = platform.open_for_update(path, os.O_APPEND, create=False)
         except FileNotFoundError:
             return None
         try:
@@ -82,11 +81,19 @@ class Journal:
                 return None
             sources, pieces, good = found
             os.ftruncate(fd, good)
-            os.lseek(fd, 0, os.SEEK_END)
         except OSError:
             os.close(fd)
             raise
         return cls(path, fd, sources), pieces
+
+    @staticmethod
+    def peek(path: Path, digest: Digest, size: int) -> list[Piece]:
+        """The pieces that the journal at `path` names, without touching it: it may be another process's."""
+        try:
+            found = _parse(path.read_bytes(), digest, size)
+        except FileNotFoundError:
+            return []
+        return found[1] if found else []
 
     def append(self, piece: Piece) -> None:
         """Records a piece whose bytes have been written."""
@@ -110,9 +117,13 @@ class Journal:
 
     def _append(self, length: int, source: int, offset: int, crc: int) -> None:
         body = _RECORD.pack(length, source, offset, crc)
-        record = memoryview(body + _CRC.pack(zlib.crc32(body)))
-        while record:
-            record = record[os.write(self._fd, record) :]
+        _write_all(self._fd, body + _CRC.pack(zlib.crc32(body)))
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def _read_all(fd: int) -> bytes:

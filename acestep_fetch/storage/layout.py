@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from acestep_fetch.core.errors import DiskError
 from acestep_fetch.core.model import Digest
 
 STATE: Final = ".acestep-fetch"
@@ -63,7 +64,10 @@ def choose_folder(named: Path | None) -> tuple[Path, str | None]:
     The default is ``./checkpoints``. Inside a folder that is itself called checkpoints it is that folder: people run
     the command there and mean it (ACE-Step issue 623).
     """
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except OSError as exc:
+        raise DiskError("the working folder is gone", hint="go to another folder, or name one with --dir") from exc
     if named is not None:
         return here / named.expanduser(), None
     if here.name == "checkpoints":

@@ -14,7 +14,7 @@ from acestep_fetch.core.model import Digest
 from acestep_fetch.core.spans import Span
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.checksum import BLOCK, ContentHash, crc_at
-from acestep_fetch.storage.journal import Journal, Piece
+from acestep_fetch.storage.journal import PIECE, Journal, Piece
 
 RECORD_EVERY: Final = 2 << 20  # bytes of one connection that a kill may cost; divides the journal's PIECE
 SYNC_EVERY: Final = 512 << 20  # bytes after which data and journal are made durable
@@ -61,6 +61,7 @@ class PartFile:
         """Journals a piece whose bytes are written; every so often makes all of it durable."""
         with self._lock:
             self._journal.append(piece)
+            self._forget(piece.span)
             self.pieces[piece.span.start] = piece
             self._unsynced += len(piece.span)
             due = self._unsynced >= SYNC_EVERY
@@ -91,8 +92,12 @@ class PartFile:
         """Forgets the pieces in `span`, on disk too."""
         with self._lock:
             self._journal.drop(span)
-            for start in [s for s, p in self.pieces.items() if s < span.stop and p.span.stop > span.start]:
-                del self.pieces[start]
+            self._forget(span)
+
+    def _forget(self, span: Span) -> None:
+        first = span.start - PIECE  # no piece is longer
+        for start in [s for s in self.pieces if first < s < span.stop and self.pieces[s].span.stop > span.start]:
+            del self.pieces[start]
 
     def sync(self) -> None:
         """Data first, then the journal that speaks of it."""
@@ -172,11 +177,7 @@ def held_bytes(path: Path, digest: Digest, size: int) -> int:
     """How many bytes an earlier run left in the part at `path`, as its journal says; 0 for none."""
     if not path.exists() or path.stat().st_size != size:
         return 0
-    loaded = Journal.load(journal_of(path), digest, size)
-    if loaded is None:
-        return 0
-    loaded[0].close()
-    return sum(len(piece.span) for piece in loaded[1])
+    return sum(len(piece.span) for piece in Journal.peek(journal_of(path), digest, size))
 
 
 def allocated_bytes(path: Path) -> int:

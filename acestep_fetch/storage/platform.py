@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import shutil
 import sys
@@ -21,11 +22,13 @@ PORTABLE = False  # True: act as on a system that has none of the calls below
 _MOST_CHUNKS: Final = 512  # IOV_MAX is 1024 on Linux and macOS
 _FICLONE: Final = 0x40049409  # linux/fs.h
 _seeking = threading.Lock()
+_numbers = itertools.count()
 
 
-def open_for_update(path: Path) -> int:
-    """A descriptor for reading and writing, created if need be."""
-    return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0), 0o644)
+def open_for_update(path: Path, more: int = 0, *, create: bool = True) -> int:
+    """A descriptor for reading and writing; `more` are further flags of os.open."""
+    flags = os.O_RDWR | (os.O_CREAT if create else 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    return os.open(path, flags | more, 0o644)
 
 
 def write_at(fd: int, data: bytes | memoryview, offset: int) -> None:
@@ -77,11 +80,13 @@ def allocate(fd: int, size: int) -> None:
 
 def _reserve(fd: int, size: int) -> None:
     """Linux's own fallocate: glibc's posix_fallocate writes to every block where a file system has no such call."""
-    import ctypes
+    try:
+        import ctypes
 
-    libc = ctypes.CDLL(None, use_errno=True)
-    off_t = ctypes.c_int64
-    if libc.fallocate64(fd, 0, off_t(0), off_t(size)) == 0:
+        fallocate = ctypes.CDLL(None, use_errno=True).fallocate64
+    except (ImportError, AttributeError, OSError):
+        return
+    if fallocate(fd, 0, ctypes.c_int64(0), ctypes.c_int64(size)) == 0:
         return
     code = ctypes.get_errno()
     if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
@@ -148,12 +153,47 @@ def try_lock(fd: int) -> bool:
     try:
         import fcntl
     except ImportError:
-        return True
+        return _try_windows_lock(fd)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
         return exc.errno not in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
     return True
+
+
+def _try_windows_lock(fd: int) -> bool:
+    """Locks one byte far behind the text, because Windows keeps others from reading what is locked."""
+    try:
+        import msvcrt
+    except ImportError:
+        return True
+    os.lseek(fd, 1 << 20, os.SEEK_SET)
+    try:
+        msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]  # Windows only
+    except OSError:
+        return False
+    finally:
+        os.lseek(fd, 0, os.SEEK_SET)
+    return True
+
+
+def move(source: Path, target: Path) -> None:
+    """Renames over `target`; copies first where `target` lies on another disk behind a link."""
+    try:
+        source.replace(target)
+    except OSError as exc:
+        if exc.errno != errno.EXDEV:
+            raise
+        beside = temporary_beside(target)
+        shutil.copyfile(source, beside)
+        sync_path(beside)
+        beside.replace(target)
+        source.unlink()
+
+
+def temporary_beside(target: Path) -> Path:
+    """A name in the same folder that nobody else uses, short whatever `target` is called."""
+    return target.with_name(f".{os.getpid()}-{next(_numbers)}.tmp")
 
 
 def free_bytes(folder: Path) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from acestep_fetch.core.merge import is_furniture
+from acestep_fetch.core.paths import why_unsafe
 from acestep_fetch.storage import platform
 
 VERSION: Final = 1
@@ -124,6 +125,24 @@ def _parse(path: Path) -> Receipt | None:
         row = json.loads(path.read_bytes())
         if row.pop("v") != VERSION:
             return None
-        return Receipt(**{**row, "files": tuple(ReceiptFile(**file) for file in row["files"])})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        receipt = Receipt(**{**row, "files": tuple(ReceiptFile(**file) for file in row["files"])})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+    return receipt if _is_sound(receipt) else None
+
+
+def _is_sound(receipt: Receipt) -> bool:
+    """Whether the fields have the types that they should: the file may have been edited, or be somebody else's."""
+    named = all(isinstance(text, str) for text in (receipt.model, receipt.repo))
+    mapped = all(isinstance(each, dict) for each in (receipt.commits, receipt.selection))
+    return named and mapped and all(_is_sound_file(file) for file in receipt.files)
+
+
+def _is_sound_file(file: ReceiptFile) -> bool:
+    texts = (file.path, file.repo_path, file.sha256)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and why_unsafe(file.path) is None
+        and all(isinstance(number, int) for number in (file.size, file.mtime_ns))
+        and isinstance(file.git_sha1, str | None)
+    )

@@ -19,7 +19,7 @@ from acestep_fetch.storage import platform
 def put_bytes(target: Path, data: bytes) -> None:
     """A small verified file, whole or not at all. Raises OSError."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name[:200]}.{os.getpid()}.tmp")
+    temporary = platform.temporary_beside(target)
     temporary.write_bytes(data)
     temporary.replace(target)
 
@@ -27,7 +27,7 @@ def put_bytes(target: Path, data: bytes) -> None:
 def put_copy(source: Path, target: Path) -> None:
     """A copy of a verified file, sharing its blocks where the disk can. Raises OSError."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name[:200]}.{os.getpid()}.tmp")
+    temporary = platform.temporary_beside(target)
     platform.clone(source, temporary)
     temporary.replace(target)
 
@@ -51,7 +51,7 @@ def publish(staged: Path, final: Path, files: Iterable[str]) -> None:
     for path in sorted(paths, key=_config_last):
         target = final / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        (staged / path).replace(target)
+        platform.move(staged / path, target)
         platform.sync_folder(target.parent)
     shutil.rmtree(staged, ignore_errors=True)
 

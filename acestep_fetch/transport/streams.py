@@ -6,6 +6,7 @@ aiohttp's exceptions end here; `translated` is the one place that names them.
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -90,7 +91,7 @@ def translated() -> Iterator[None]:
     except (aiohttp.ClientConnectorCertificateError, ssl.SSLError) as exc:
         raise SourceError(Failure.UNREACHABLE, "TLS: the certificate is not trusted") from exc
     except aiohttp.ClientConnectorError as exc:
-        raise SourceError(Failure.UNREACHABLE, exc.os_error.strerror or type(exc.os_error).__name__) from exc
+        raise SourceError(Failure.UNREACHABLE, _plain(exc.os_error)) from exc
     except (aiohttp.ClientError, OSError) as exc:
         raise SourceError(Failure.UNREACHABLE, _plain(exc)) from exc
 
@@ -98,6 +99,8 @@ def translated() -> Iterator[None]:
 def _plain(exc: BaseException) -> str:
     if isinstance(exc, (TimeoutError, asyncio.TimeoutError)):
         return "no answer in time"
+    if isinstance(exc, OSError) and exc.errno and exc.errno > 0:  # those of DNS are negative
+        return os.strerror(exc.errno)
     if isinstance(exc, OSError) and exc.strerror:
         return exc.strerror
     return {"ServerDisconnectedError": "the server closed the connection"}.get(type(exc).__name__, type(exc).__name__)

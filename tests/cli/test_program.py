@@ -88,7 +88,6 @@ def test_a_poor_terminal_gets_the_list_and_the_errors_too(encoding: str) -> None
     assert "Traceback" not in wrong.stderr
 
 
-@pytest.mark.xfail(strict=True, reason="BrokenPipeError is a traceback and exit 1")
 def test_a_reader_that_goes_away_is_no_fault() -> None:
     read, write = os.pipe()
     os.close(read)
@@ -98,7 +97,6 @@ def test_a_reader_that_goes_away_is_no_fault() -> None:
     assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.xfail(strict=True, reason="Path.cwd() raises FileNotFoundError: a traceback instead of exit 8")
 def test_a_working_folder_that_is_gone_is_explained(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()

@@ -72,8 +72,5 @@ def test_a_link_that_does_not_say_is_used_until_it_is_refused() -> None:
     assert is_fresh(None, NOW + 1e9, NOW)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a clock that is ahead by more than a link's life makes every request resolve anew"
-)
 def test_a_link_that_looks_dead_at_birth_tells_about_our_clock_only() -> None:
     assert is_fresh(NOW - 600, NOW + 1, NOW)

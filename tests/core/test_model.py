@@ -41,9 +41,6 @@ def hub_accepts(text: str) -> bool:
     return True
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a leading or trailing '-' and a name that ends in .git pass, the hub's client refuses"
-)
 @settings(deadline=None, max_examples=500, derandomize=True)
 @given(st.text(alphabet="aB1-_.gitx/", max_size=12).filter(lambda text: text.count("/") == 1))
 def test_whatever_the_hubs_own_client_refuses_is_refused(text: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,8 +38,8 @@ def test_rests_grow_and_a_first_byte_ends_them() -> None:
         score = after_failure(score, now, 0.5, None)
         rests.append(score.ready_at - now)
         now = score.ready_at + 0.01
-    assert rests[: OPEN_AFTER - 1] == [0.0] * (OPEN_AFTER - 1)
-    assert rests[OPEN_AFTER - 1 :] == sorted(rests[OPEN_AFTER - 1 :])
+    assert 0 < rests[0] <= 0.3
+    assert all(later >= earlier - 1e-9 for earlier, later in pairwise(rests))
     assert rests[-1] > rests[OPEN_AFTER - 1]
     healed = after_first_byte(score, 0.1)
     assert (healed.failures, healed.ready_at, healed.is_suspect) == (0, 0.0, False)
@@ -53,9 +54,6 @@ def test_connections_that_break_while_the_source_rests_do_not_prolong_the_rest_b
     assert score.ready_at - 10.0 <= 0.5 + count / 1000
 
 
-@pytest.mark.xfail(
-    strict=True, reason="below OPEN_AFTER there is no rest, so three breaks at one instant open the circuit"
-)
 def test_connections_that_break_at_once_are_one_failure() -> None:
     score = Score()
     for _ in range(16):
@@ -77,9 +75,6 @@ def test_a_later_failure_without_a_word_does_not_cut_the_servers_rest_short() ->
     assert after_failure(score, 1.0, 0.0, 5.0).ready_at == 60.0
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a first byte on a connection that was already open forgets the server's Retry-After"
-)
 def test_a_byte_on_another_connection_does_not_cut_the_servers_rest_short() -> None:
     score = after_failure(Score(), 0.0, 0.0, 60.0)
     assert after_first_byte(score, 0.1).ready_at == 60.0

@@ -91,8 +91,5 @@ def test_a_file_that_changed_after_the_note_is_not_current(tmp_path: Path) -> No
     assert read_download_metadata(tmp_path, "config.json") is None
 
 
-@pytest.mark.xfail(
-    strict=True, reason="NAME.metadata is over 255 bytes: the model fails after all its files are published"
-)
 def test_a_long_name_costs_its_note_and_not_the_model(tmp_path: Path) -> None:
     write_metadata(tmp_path, "c" * 40, [HubFile("x" * 250, "1" * 40)])
