@@ -21,6 +21,7 @@ from acestep_fetch.options import Options
 from acestep_fetch.storage.layout import Layout, choose_folder
 
 if TYPE_CHECKING:
+    from acestep_fetch.core.interfaces import Transport
     from acestep_fetch.engine.components import ModelWork
     from acestep_fetch.engine.run import Network
     from acestep_fetch.engine.session import Session
@@ -112,10 +113,17 @@ async def fetch_async(
 
 
 def _teller(ledger: Ledger, listener: Listener | None) -> Listener:
+    """Adds up, and tells the listener. One that raises is logged; it never harms a download."""
+
     def tell(event: Event) -> None:
         ledger.listen(event)
-        if listener:
-            listener(event)
+        try:
+            if listener:
+                listener(event)
+        except Exception:  # whatever a listener of somebody else's raises
+            import logging
+
+            logging.getLogger(__name__).exception("a listener failed on %s", event.name)
 
     return tell
 
@@ -133,18 +141,28 @@ def wanted_models(options: Options) -> Sequence[Model]:
 
 @asynccontextmanager
 async def _connect(options: Options) -> AsyncIterator[Network]:
+    import asyncio
+    from contextlib import AsyncExitStack
+    from importlib import import_module
+
     from acestep_fetch.engine.run import Network
     from acestep_fetch.hubs import HuggingFace, ModelScope, select
     from acestep_fetch.transport.api import HttpxApi
-    from acestep_fetch.transport.streams import Streams
 
     connect = options.connect_timeout
-    async with HttpxApi(connect_timeout=connect) as api, Streams(connect_timeout=connect) as streams:
+    async with AsyncExitStack() as stack:
+
+        async def open_transport() -> Transport:
+            streams = await asyncio.to_thread(import_module, "acestep_fetch.transport.streams")
+            opened: Transport = await stack.enter_async_context(streams.Streams(connect_timeout=connect))
+            return opened
+
+        api = await stack.enter_async_context(HttpxApi(connect_timeout=connect))
         hubs = (
             HuggingFace(api, options.huggingface_endpoint, options.token),
             ModelScope(api, options.modelscope_endpoint, options.modelscope_token),
         )
-        yield Network(hubs, api, streams, select)
+        yield Network(hubs, api, open_transport, select)
 
 
 def _report(

@@ -11,7 +11,7 @@ from typing import Final
 
 OPEN_AFTER: Final = 3  # failures in a row
 FIRST_REST: Final = 0.2  # seconds, doubled with each failure in a row
-LONGEST_REST: Final = 30.0
+LONGEST_REST: Final = 3.0  # one connection asks so seldom while the source is down
 _NEW: Final = 0.3  # weight of a new sample
 
 

@@ -14,17 +14,21 @@ FIRST_SPAN: Final = 8 * MIB  # while the speed is not known
 SHORTEST_SPAN: Final = 1 * MIB
 LONGEST_SPAN: Final = 128 * MIB
 SPAN_SECONDS: Final = 6.0
+SHORTEST_SECONDS: Final = 1.0
+WORTH_STEALING: Final = 0.5  # seconds that the victim must still need: its connection is lost by it
 SMALLEST_STEAL: Final = 256 * 1024
 
 
 def span_length(speed: float, unassigned: int, connections: int) -> int:
     """Bytes of the next span for a connection that moves `speed` bytes a second (0: not known yet).
 
-    Near the end spans shrink, so that `connections` of them finish at about the same time.
+    Near the end spans shrink, so that `connections` of them finish at about the same time, but never below what is
+    worth a round trip; what is uneven after that is stolen.
     """
     wanted = SPAN_SECONDS * speed if speed else FIRST_SPAN
     share = unassigned / max(1, 2 * connections)
-    return int(max(SHORTEST_SPAN, min(wanted, share, LONGEST_SPAN)))
+    shortest = max(SHORTEST_SPAN, SHORTEST_SECONDS * speed)
+    return int(min(max(shortest, min(wanted, share)), LONGEST_SPAN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ def choose_victim(targets: Sequence[Target], speed: float, setup: float) -> Thef
         return None
     index = max(range(len(targets)), key=lambda i: _seconds(targets[i]))
     victim = targets[index]
-    if _seconds(victim) <= 2 * setup:
+    if _seconds(victim) <= max(2 * setup, WORTH_STEALING):
         return None
     # Both end together: (remaining - take) / victim.speed = setup + take / speed
     take = int(speed * (victim.remaining - victim.speed * setup) / (victim.speed + speed))

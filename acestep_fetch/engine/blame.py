@@ -24,6 +24,7 @@ from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.sources import Source
 from acestep_fetch.engine.transfer import Flight, Transfer
 
+ENOUGH_FAILURES: Final = 3
 MOVE_AFTER: Final = 10.0  # seconds of silence after which a component is rather taken from the other hub
 _AT_ONCE: Final = frozenset((Failure.MISSING, Failure.REFUSED))
 _STRIKES: Final = {Failure.WRONG_REPLY: 3, Failure.WRONG_BYTES: 2, Failure.EXPIRED: 4, Failure.BUSY: 8}
@@ -43,8 +44,8 @@ class Blame:
         progress = flight.offset > flight.start
         self._context.emit(Detail(f"{transfer.label}: {source.name}: {error.failure}: {error.message}"))
         transfer.note(source.name, error)
-        if error.failure is Failure.BAD_TOKEN and source.hub.drop_token():
-            self._context.emit(Note("warning", f"{source.name.title} does not accept the token: going on without it"))
+        transfer.failed(self._context.clock())
+        if error.failure is Failure.BAD_TOKEN and self._token_is_gone(flight):
             return
         if error.failure is Failure.NO_RANGES:
             transfer.without_ranges.add(source.name)
@@ -58,6 +59,14 @@ class Blame:
                 return  # one of many that broke at once
         transfer.strikes[source.name] = 0 if progress else transfer.strikes[source.name] + 1
         self._perhaps_ban(transfer, source, error)
+
+    def _token_is_gone(self, flight: Flight) -> bool:
+        """Whether it is worth asking again, because this flight still carried a token that is dropped now."""
+        source, now = flight.source, self._context.clock()
+        if source.hub.drop_token():
+            source.token_dropped = now
+            self._context.emit(Note("warning", f"{source.name.title} does not accept the token: going on without it"))
+        return source.token_dropped is not None and flight.began <= source.token_dropped
 
     def _perhaps_ban(self, transfer: Transfer, source: Source, error: SourceError) -> None:
         strikes, failure = transfer.strikes[source.name], error.failure
@@ -82,19 +91,25 @@ class Blame:
             transfer.fail(self.verdict(transfer))
 
     def give_up(self, transfers: Iterable[Transfer], now: float) -> None:
-        """Fails what has nobody left but sources that have been silent for too long."""
+        """Fails what makes no progress and has nobody left but sources that were silent or useless for too long."""
         for transfer in list(transfers):
-            usable = [
-                self._sources[name] for name in transfer.places if transfer.usable(name) and name in self._sources
-            ]
-            patience = MOVE_AFTER if transfer.movable else self._context.options.give_up_after
-            patience = min(patience, self._context.options.give_up_after)
-            if (
-                transfer.open
-                and not transfer.complete
-                and all(s.down_since is not None and now - s.down_since > patience for s in usable)
-            ):
+            usable = [self._sources[name] for name in transfer.places if transfer.usable(name)]
+            if not transfer.open or transfer.complete or self._moves(transfer, now):
+                continue
+            longest = self._context.options.give_up_after
+            patience = min(MOVE_AFTER, longest) if transfer.movable else longest
+            down = all(s.down_since is not None and now - s.down_since > patience for s in usable)
+            stuck = transfer.failing_since is not None and now - transfer.failing_since > patience
+            asked = [s.rests_until(transfer.places[s.name]) - now for s in usable]
+            if down or (stuck and transfer.failures >= ENOUGH_FAILURES) or (asked and min(asked) > longest):
                 transfer.fail(self.verdict(transfer))
+
+    def _moves(self, transfer: Transfer, now: float) -> bool:
+        """Whether bytes that will be kept are coming in: those of a small file are kept only once it is whole."""
+        recent = self._context.options.stall_timeout
+        return not transfer.small and any(
+            f.held_up or (f.last_byte > f.began and now - f.last_byte < recent) for f in transfer.flights
+        )
 
     def verdict(self, transfer: Transfer) -> FetchError:
         """The error of a transfer that cannot be had, by the gravest thing that was said about it."""

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-from acestep_fetch.core.errors import IntegrityError
-from acestep_fetch.engine.context import Context
+from acestep_fetch.core.errors import IntegrityError, NetworkError
 from acestep_fetch.engine.frontier import Frontier
 from acestep_fetch.engine.repair import Repair
-from acestep_fetch.engine.transfer import State, Transfer
+from acestep_fetch.engine.transfer import Transfer
+from acestep_fetch.storage.parts import PartFile
 
 
-async def complete(transfer: Transfer, frontier: Frontier, repair: Repair, context: Context) -> None:
-    """Ends when the transfer is done (its part file still open, to be published) or failed (its part file closed).
+async def complete(transfer: Transfer, part: PartFile, frontier: Frontier, repair: Repair) -> None:
+    """Ends when the transfer is done or failed; the part file stays its caller's.
 
-    A part whose content is right by all sources and wrong by its digest is of no use to a later run: it is discarded.
+    A part whose content is right by all sources and wrong by its digest is marked as useless to a later run. Where the
+    sources could not be compared, it is kept.
     """
-    part = transfer.part
-    assert part is not None
-    after = part.close
-    try:
-        while digests := await frontier.reach_end(part):
-            if digests.agrees_with(transfer.file):
-                repair.confirm()
-                await transfer.grounded()
-                transfer.finish(digests)
-                return
-            if not await repair.locate():
-                transfer.fail(_mismatch(transfer, digests.sha256))
-                after = part.discard
-                break
+    while digests := await frontier.reach_end(part):
+        if digests.agrees_with(transfer.file):
+            repair.confirm()
+            transfer.finish(digests)
+            return
+        if await repair.locate():
             frontier.rewind()
-    finally:
-        if transfer.state is not State.DONE:
-            await transfer.grounded()
-            await context.disk.run(after)
-            transfer.part = None
+            continue
+        transfer.useless = repair.conclusive
+        transfer.fail(_mismatch(transfer, digests.sha256) if repair.conclusive else _unclear(transfer))
 
 
 def _mismatch(transfer: Transfer, actual: str) -> IntegrityError:
@@ -42,5 +33,13 @@ def _mismatch(transfer: Transfer, actual: str) -> IntegrityError:
     return IntegrityError(
         f"{transfer.label}: expected {expected.short if expected else '?'}, got sha256:{actual[:12]} from {sources}",
         hint="the bad data was deleted; the listing or the file on the hub is wrong: try later, or another --revision",
+        attempts=transfer.attempts,
+    )
+
+
+def _unclear(transfer: Transfer) -> NetworkError:
+    return NetworkError(
+        f"{transfer.label}: the digest is wrong, and no source could be asked which piece it is",
+        hint="run the same command again: what is there is kept",
         attempts=transfer.attempts,
     )

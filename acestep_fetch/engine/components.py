@@ -28,6 +28,10 @@ class Component:
     error: FetchError | None = None  # why it will not be complete
     fetched: bool = False  # something of it was not there before
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _files: dict[str, ManifestFile] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._files = {file.path: file for file in self.manifest.files}
 
     @property
     def repo(self) -> RepoId:
@@ -36,15 +40,23 @@ class Component:
     @property
     def wanted(self) -> list[ManifestFile]:
         """The files that are neither here nor staged."""
-        return [f for f in self.manifest.files if f.path not in self.here]
+        return [f for f in self.manifest.files if not self.has(f.path)]
 
-    @property
-    def here(self) -> dict[str, Digests]:
-        return self.kept | self.staged | self.foreign
+    def has(self, path: str) -> bool:
+        return path in self.kept or path in self.staged or path in self.foreign
+
+    def digests(self, path: str) -> Digests:
+        """Of a file that is here, in one way or another."""
+        return next(held[path] for held in (self.kept, self.staged, self.foreign) if path in held)
+
+    def accepts(self, path: str, digests: Digests) -> bool:
+        """Whether `path` is still wanted, and with this content: the component may have moved meanwhile."""
+        file = self._files.get(path)
+        return file is not None and not self.has(path) and not self.published and digests.agrees_with(file.file)
 
     @property
     def complete(self) -> bool:
-        return not self.wanted
+        return len(self.kept) + len(self.staged) + len(self.foreign) >= len(self.manifest.files)
 
     def label(self, path: str) -> str:
         """The path under checkpoints/."""
@@ -74,10 +86,12 @@ class Component:
         """Takes `manifest` for the truth from here on; what is here and does not fit it is wanted again."""
         self.tried.add(self.manifest.truth)
         self.manifest = manifest
+        self._files = {file.path: file for file in manifest.files}
         for held in (self.kept, self.staged):
-            files = {f.path: f.file for f in manifest.files}
-            for path in [p for p, d in held.items() if p not in files or not d.agrees_with(files[p])]:
+            for path in [p for p, d in held.items() if p not in self._files or not d.agrees_with(self._files[p].file)]:
                 del held[path]
+        for path in [p for p in self.foreign if p not in self._files]:
+            del self.foreign[path]
 
 
 def _others(component: Component, hub: HubName) -> list[HubName]:
@@ -92,6 +106,7 @@ class ModelWork:
     components: list[Component] = field(default_factory=list)
     error: FetchError | None = None
     ready: bool = False
+    ending: bool = False  # somebody is about to settle it
     folders: tuple[str, ...] = ()  # absolute, once it is ready
 
     @property

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from acestep_fetch.core.events import Event, Listener
 from acestep_fetch.options import Options
+from acestep_fetch.storage import platform
+from acestep_fetch.storage.checksum import Digests, FileHash
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.threads import Disk
 
-_log = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,27 @@ class Context:
         return asyncio.get_running_loop().time()
 
     def emit(self, event: Event) -> None:
-        """Tells the listener. One that raises is logged; it never harms a download."""
+        """Tells the listener."""
+        self.listener(event)
+
+    async def on_disk(self, label: object, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """A blocking call in a disk thread. Raises `DiskError` or `DiskFullError` that names `label`'s file."""
         try:
-            self.listener(event)
-        except Exception:  # whatever a listener of somebody else's raises
-            _log.exception("a listener failed on %s", event.name)
+            return await self.disk.run(call, *args, **kwargs)
+        except OSError as exc:
+            raise platform.explain(exc, exc.filename or str(label)) from exc
+
+    async def on_hasher(self, label: object, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same in a hashing thread."""
+        try:
+            return await self.disk.hash(call, *args, **kwargs)
+        except OSError as exc:
+            raise platform.explain(exc, exc.filename or str(label)) from exc
+
+    async def hash_file(self, path: Path, *, git: bool) -> Digests:
+        """The digests of a file on disk, in steps between which a stop is heard."""
+        reader = await self.on_hasher(path, FileHash, path, git=git)
+        with reader:
+            while await self.on_hasher(path, reader.step):
+                pass
+            return reader.digests()

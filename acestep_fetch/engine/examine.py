@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from acestep_fetch.core.errors import DiskError
 from acestep_fetch.core.events import FileReused, Note
 from acestep_fetch.core.merge import ManifestFile
 from acestep_fetch.core.model import Digest
 from acestep_fetch.engine.components import Component
 from acestep_fetch.engine.context import Context
 from acestep_fetch.storage import receipts
-from acestep_fetch.storage.checksum import Digests, hash_file
+from acestep_fetch.storage.checksum import Digests
 
 
 class Known:
@@ -43,7 +44,9 @@ class Known:
         return Digests(file.sha256, file.git_sha1) if file and (file.git_sha1 or not git) else None
 
     def copy_of(self, digests: Iterable[Digest]) -> Path | None:
-        """A file on this disk with one of these digests."""
+        """A file on this disk with one of these digests (none, where everything is to be fetched anew)."""
+        if self._context.options.force:
+            return None
         return next((self._by_digest[d] for d in digests if d in self._by_digest), None)
 
 
@@ -56,12 +59,13 @@ async def examine(component: Component, known: Known, context: Context) -> None:
         label = component.label(file.path)
         final = context.layout.final(component.name) / file.path
         staged = context.layout.staged(component.name) / file.path
+        await context.on_disk(final, _clear_way, context.layout.root, final)
         if found := await _match(final, file, known.digests(label, git=_git(file)), context):
             component.kept[file.path] = found
         elif found := await _match(staged, file, None, context):
             component.staged[file.path] = found
-        elif receipts.may_drift(file.path) and await context.disk.run(_has_content, final):
-            component.foreign[file.path] = await context.disk.hash(hash_file, final, git=_git(file))
+        elif receipts.may_drift(file.path) and await context.on_disk(final, _has_content, final):
+            component.foreign[file.path] = await context.hash_file(final, git=_git(file))
             drifted.append(label)
             continue
         else:
@@ -75,10 +79,10 @@ async def examine(component: Component, known: Known, context: Context) -> None:
 
 
 async def _match(path: Path, file: ManifestFile, vouched: Digests | None, context: Context) -> Digests | None:
-    if await context.disk.run(_size, path) != file.file.size:
+    if await context.on_disk(path, _size, path) != file.file.size:
         return None
     if vouched is None:
-        vouched = await context.disk.hash(hash_file, path, git=_git(file))
+        vouched = await context.hash_file(path, git=_git(file))
     return vouched if vouched.agrees_with(file.file) else None
 
 
@@ -87,8 +91,19 @@ def _git(file: ManifestFile) -> bool:
 
 
 def _size(path: Path) -> int | None:
-    return path.stat().st_size if path.is_file() and not path.is_symlink() else None
+    return path.stat().st_size if path.is_file() else None
 
 
 def _has_content(path: Path) -> bool:
     return bool(_size(path))
+
+
+def _clear_way(root: Path, final: Path) -> None:
+    """Raises `DiskError` where something that is no file stands in a file's place, or no folder in a folder's."""
+    if final.is_dir():
+        raise DiskError(f"{final}: a folder stands where a file belongs", hint="move it away and run this again")
+    for folder in final.parents:
+        if folder == root or folder.is_dir():
+            return
+        if folder.exists():
+            raise DiskError(f"{folder}: a file stands where a folder belongs", hint="move it away and run this again")

@@ -33,25 +33,30 @@ class Reader:
         """The next bytes that the flight wants; b"" once it has all that this reply can give."""
         flight = self._flight
         while flight.offset < min(flight.stop, self._opened.span.stop):
-            chunk: bytes | memoryview = await self._opened.body.read()
+            chunk = await self._opened.body.read()
             now = self._context.clock()
             if not chunk:
                 raise SourceError(Failure.SHORT, f"the body ended {self._opened.span.stop - self._at} bytes early")
             if flight.offset == flight.start and flight.last_byte == flight.began:
                 flight.source.answered(now - flight.began)
             flight.last_byte = now
-            if self._budget.limited:
-                flight.held_up = True
-                await self._budget.take(len(chunk))
-                flight.held_up, flight.last_byte = False, self._context.clock()
             skip = max(0, flight.offset - self._at)
             self._at += len(chunk)
-            if chunk := memoryview(chunk)[skip : skip + flight.remaining]:
-                flight.offset += len(chunk)
-                flight.transfer.by_source[flight.source.name] += len(chunk)
-                self._context.emit(BytesReceived(flight.transfer.label, flight.source.name, len(chunk)))
-                return chunk
+            wanted = memoryview(chunk)[skip : skip + flight.remaining]
+            flight.offset += len(wanted)  # before any wait: what is here is not to be stolen
+            await self._pay(len(chunk))
+            if wanted:
+                flight.transfer.by_source[flight.source.name] += len(wanted)
+                self._context.emit(BytesReceived(flight.transfer.label, flight.source.name, len(wanted)))
+                return wanted
         return b""
+
+    async def _pay(self, count: int) -> None:
+        """Waits until the budget has `count` more bytes."""
+        if self._budget.limited:
+            self._flight.held_up = True
+            await self._budget.take(count)
+            self._flight.held_up, self._flight.last_byte = False, self._context.clock()
 
 
 async def fetch_span(flight: Flight, context: Context, budget: Budget) -> None:
@@ -63,8 +68,7 @@ async def fetch_span(flight: Flight, context: Context, budget: Budget) -> None:
         await _pour(flight, writer, context, budget)
     finally:
         await context.disk.run(writer.finish)
-        if writer.offset > flight.start:
-            transfer.hold(Span(flight.start, writer.offset))
+        transfer.hold(Span(flight.start, writer.offset))
         flight.offset = writer.offset
 
 

@@ -48,8 +48,8 @@ class Frontier:
 
     async def _advance(self, part: PartFile, reach: int) -> None:
         piece = self._inherited.pop(self.offset, None)
-        if piece and not await self._context.disk.hash(part.holds, piece):
-            await self._context.disk.run(part.drop, piece.span)
+        if piece and not await self._context.on_hasher(part.path, part.holds, piece):
+            await self._context.on_disk(part.path, part.drop, piece.span)
             self._transfer.lose(piece.span)
             self._context.emit(
                 BytesDropped(self._transfer.label, len(piece.span), "the part file does not hold what its journal says")
@@ -57,7 +57,7 @@ class Frontier:
             self._context.emit(Detail(f"{self._transfer.label}: bytes at {piece.span.start} on disk are damaged"))
             return
         stop = piece.span.stop if piece else min([reach, *(s for s in self._inherited if self.offset < s < reach)])
-        await self._context.disk.hash(part.feed, self._content, Span(self.offset, stop))
+        await self._context.on_hasher(part.path, part.feed, self._content, Span(self.offset, stop))
         self.offset = stop
 
     def _fresh(self) -> ContentHash:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-_BURST_SECONDS: Final = 0.1
+_BURST_SECONDS: Final = 0.25
 
 
 class Budget:

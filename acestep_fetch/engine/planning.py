@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from acestep_fetch.core.errors import DiskFullError, IntegrityError, NotFoundError
+from acestep_fetch.core.errors import DiskFullError, IntegrityError, NetworkError, NotFoundError
 from acestep_fetch.core.events import Note
 from acestep_fetch.core.merge import ComponentManifest, ManifestFile, merge_component, split_by_folder
 from acestep_fetch.core.model import Digest, HubName
@@ -18,7 +18,7 @@ from acestep_fetch.engine.report import FileReport
 from acestep_fetch.engine.sources import Place
 from acestep_fetch.engine.transfer import Transfer
 from acestep_fetch.storage import platform
-from acestep_fetch.storage.parts import PartFile, allocated_bytes, held_bytes
+from acestep_fetch.storage.parts import PartFile, allocated_bytes, held_bytes, remove_part
 
 SPARE: Final = 32 << 20  # bytes that are left free for journals, receipts and the file system itself
 
@@ -38,18 +38,24 @@ def build_components(work: ModelWork, listed: Listed, order: tuple[HubName, ...]
     model, selective = work.model, bool(context.options.include or context.options.exclude)
     required = [c.name for c in model.components] if not selective else []
     parts = split_by_folder(listed.snapshots.values(), required) if model.components else ((model.name, ""),)
+    if not parts:
+        raise _nothing(model.repo, selective=selective, listed=listed)
     for name, prefix in parts:
         manifest = merge_component(name, prefix, listed.snapshots, order)
         if manifest is None:
-            raise NotFoundError(
-                f"{model.repo}: no hub lists {'anything that the patterns keep' if selective else f'files of {name}'}",
-                attempts=[f"{hub.title}: {len(s.files)} files listed" for hub, s in listed.snapshots.items()],
-            )
+            raise _nothing(f"{model.repo}/{name}", selective=selective, listed=listed)
         if unproven := [f.path for f in manifest.files if f.file.digest is None]:
             raise IntegrityError(f"{model.repo}: {manifest.truth.title} lists no digest for {unproven[0]}")
         for note in manifest.notes:
             context.emit(Note("warning", note))
         work.components.append(Component(name, manifest, dict(listed.snapshots)))
+
+
+def _nothing(what: object, *, selective: bool, listed: Listed) -> NotFoundError:
+    return NotFoundError(
+        f"{what}: no hub lists {'anything that --include and --exclude keep' if selective else 'any file'}",
+        attempts=[f"{hub.title}: {len(s.files)} files that fit" for hub, s in listed.snapshots.items()],
+    )
 
 
 class Planner:
@@ -59,10 +65,12 @@ class Planner:
         self._context = context
         self.jobs: dict[tuple[Digest, int], Job] = {}
 
-    def want(self, component: Component) -> list[Job]:
-        """The jobs, new or known, that bring what the component lacks. Returns the new ones."""
+    def want(self, component: Component, but: Collection[str] = ()) -> list[Job]:
+        """The jobs, new or known, that bring what the component lacks (`but` some paths). Returns the new ones."""
         new = list[Job]()
         for file in component.wanted:
+            if file.path in but:
+                continue
             digest = file.file.digest
             assert digest is not None  # build_components saw to it
             key = (digest, file.file.size)
@@ -74,6 +82,15 @@ class Planner:
                 job.targets.append((component, file.path))
         return new
 
+    def forget(self, component: Component) -> None:
+        """The component has moved: contents that its manifest no longer names are not fetched for it any more."""
+        wanted = {(f.path, f.file.digest) for f in component.wanted}
+        for job in self.jobs.values():
+            job.targets = [(c, p) for c, p in job.targets if c is not component or (p, job.digest) in wanted]
+            if not job.targets:
+                job.transfer.useless = True
+                job.transfer.fail(NetworkError(f"{job.transfer.label}: not needed any more"))
+
     def join(self, component: Component, manifest: ComponentManifest) -> None:
         """A late hub serves the component too, for what `manifest` (with the same truth) proves equal."""
         component.manifest = manifest
@@ -83,6 +100,7 @@ class Planner:
             if job and job.transfer.open:
                 job.transfer.places |= _places(component, file)
                 job.transfer.proven |= set(file.proven)
+                job.transfer.movable = component.may_differ(file)
                 job.transfer.wake()
 
     def _transfer(self, component: Component, file: ManifestFile) -> Transfer:
@@ -94,24 +112,24 @@ class Planner:
             movable=component.may_differ(file),
         )
 
-    async def open_parts(self, jobs: list[Job]) -> None:
-        """Opens the part files of large transfers, with their room reserved. Raises what the disk raises."""
-        for job in jobs:
-            transfer = job.transfer
-            if transfer.small:
-                continue
-            path = self._context.layout.part(job.digest)
-            try:
-                if self._context.options.force:
-                    await self._context.disk.run(path.unlink, missing_ok=True)
-                part = await self._context.disk.run(
-                    PartFile.open, path, transfer.file.size, job.digest, [hub.value for hub in HubName]
-                )
-            except OSError as exc:
-                raise platform.explain(exc, transfer.label) from exc
-            transfer.part = part
-            transfer.held = SpanSet(piece.span for piece in part.pieces.values())
-            transfer.missing = SpanSet(transfer.held.gaps(transfer.file.size))
+    async def open_part(self, job: Job) -> PartFile:
+        """Opens the part file of a large transfer, with its room reserved. Raises what the disk raises."""
+        transfer, path = job.transfer, self._context.layout.part(job.digest)
+        sources = [hub.value for hub in HubName]
+
+        def opened() -> PartFile:
+            if self._context.options.force:
+                remove_part(path)
+            return PartFile.open(path, transfer.file.size, job.digest, sources)
+
+        try:
+            part = await self._context.disk.acquire(opened, PartFile.close)
+        except OSError as exc:
+            raise platform.explain(exc, transfer.label) from exc
+        transfer.part = part
+        transfer.held = SpanSet(piece.span for piece in part.pieces.values())
+        transfer.missing = SpanSet(transfer.held.gaps(transfer.file.size))
+        return part
 
     def check_space(self, jobs: list[Job], copies: int) -> None:
         """Raises `DiskFullError` before the first byte if it will not fit. `copies` are bytes to be copied locally."""
@@ -142,7 +160,7 @@ def report_files(works: list[ModelWork], planner: Planner) -> tuple[FileReport, 
         for component in work.components:
             for file in component.manifest.files:
                 state = "here"
-                if file.path not in component.here:
+                if not component.has(file.path):
                     digest = file.file.digest
                     job = planner.jobs.get((digest, file.file.size)) if digest else None
                     state = "partial" if job and planner.partial(job) else "fetch"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 from acestep_fetch.core.events import ComponentReady, FileReused, FileVerified, ModelReady
 from acestep_fetch.core.model import HubName
@@ -13,13 +12,10 @@ from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.examine import Known
 from acestep_fetch.engine.planning import Job
 from acestep_fetch.engine.readiness import selection_of
-from acestep_fetch.storage import hf_metadata, platform, staging
-from acestep_fetch.storage.checksum import Digests, hash_file
+from acestep_fetch.storage import hf_metadata, staging
+from acestep_fetch.storage.checksum import Digests
 from acestep_fetch.storage.parts import PartFile
 from acestep_fetch.storage.receipts import Receipt, ReceiptFile, write_receipt
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class Publisher:
@@ -30,17 +26,20 @@ class Publisher:
 
     async def place(self, job: Job) -> None:
         """Puts a finished transfer's content where its targets want it."""
-        transfer, layout = job.transfer, self._context.layout
-        assert transfer.digests is not None
+        transfer, layout, digests = job.transfer, self._context.layout, job.transfer.digests
+        assert digests is not None
+        job.targets = [(component, path) for component, path in job.targets if component.accepts(path, digests)]
+        if not job.targets:
+            return
         paths = [layout.staged(component.name) / path for component, path in job.targets]
-        await self._disk(job.transfer.label, _place, paths, transfer.part, transfer.data)
+        await self._context.on_disk(transfer.label, _place, paths, transfer.part, transfer.data)
         transfer.part = transfer.data = None
         seconds = self._context.clock() - (transfer.began or self._context.clock())
         by_source = dict(+transfer.by_source)
         for component, path in job.targets:
-            component.staged[path] = transfer.digests
+            component.staged[path] = digests
             component.fetched = True
-            label, digest = component.label(path), str(transfer.digests.of_kind(job.digest))
+            label, digest = component.label(path), str(digests.of_kind(job.digest))
             self._context.emit(FileVerified(label, transfer.file.size, digest, by_source, seconds))
             by_source = {}
 
@@ -50,18 +49,18 @@ class Publisher:
             target = self._context.layout.staged(component.name) / file.path
             source = known.copy_of(file.file.digests)
             if file.file.size == 0:
-                await self._disk(file.path, staging.put_bytes, target, b"")
-            elif source and not self._context.options.force:
-                await self._disk(file.path, staging.put_copy, source, target)
+                await self._context.on_disk(target, staging.put_bytes, target, b"")
+            elif source:
+                await self._context.on_disk(target, staging.put_copy, source, target)
             else:
                 continue
-            digests = await self._context.disk.hash(hash_file, target, git=file.file.size <= 1 << 20)
+            digests = await self._context.hash_file(target, git=file.file.size <= 1 << 20)
             if digests.agrees_with(file.file):
                 component.staged[file.path] = digests
                 component.fetched = True
                 self._context.emit(FileReused(component.label(file.path), file.file.size))
             else:
-                await self._disk(file.path, target.unlink)
+                await self._context.on_disk(target, target.unlink)
 
     async def publish(self, component: Component) -> None:
         """Gives a complete component its name. Does nothing the second time."""
@@ -70,16 +69,16 @@ class Publisher:
                 return
             layout = self._context.layout
             staged, final = layout.staged(component.name), layout.final(component.name)
-            await self._disk(component.name, staging.prune, staged, list(component.staged))
-            await self._disk(component.name, staging.publish, staged, final, list(component.staged))
+            await self._context.on_disk(final, staging.prune, staged, list(component.staged))
+            await self._context.on_disk(final, staging.publish, staged, final, list(component.staged))
             component.published = True
         files = component.manifest.files
         self._context.emit(ComponentReady(component.name or "root files", len(files), component.manifest.size))
 
     async def certify(self, work: ModelWork) -> None:
         """Writes the receipt of a model whose components are all published, and the hub client's own notes."""
-        await self._disk(work.model.name, self._write_receipt, work)
-        await self._disk(work.model.name, self._write_metadata, work)
+        await self._context.on_disk(self._context.layout.receipts, self._write_receipt, work)
+        await self._context.on_disk(self._context.layout.root, self._write_metadata, work)
         work.ready = True
         manifests = [component.manifest for component in work.components]
         work.folders = tuple(str(self._context.layout.final(c.name)) for c in work.components if c.name)
@@ -95,7 +94,7 @@ class Publisher:
         write_receipt(self._context.layout.receipts, receipt)
 
     def _receipt_file(self, component: Component, path: str, repo_path: str) -> ReceiptFile:
-        digests = component.here[path]
+        digests = component.digests(path)
         found = (self._context.layout.final(component.name) / path).stat()
         return ReceiptFile(
             component.label(path), repo_path, found.st_size, found.st_mtime_ns, digests.sha256, digests.git_sha1
@@ -111,16 +110,10 @@ class Publisher:
                 listed = {file.path: file for file in snapshot.files}
                 for file in component.manifest.files:
                     theirs = listed.get(file.file.path)
-                    if theirs and _same(component.here[file.path], theirs.sha256, theirs.git_sha1):
+                    if theirs and _same(component.digests(file.path), theirs.sha256, theirs.git_sha1):
                         notes.append(hf_metadata.HubFile(theirs.path, theirs.sha256 or theirs.git_sha1 or ""))
         if notes:
             hf_metadata.write_metadata(folder, commit, notes)
-
-    async def _disk(self, label: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return await self._context.disk.run(call, *args, **kwargs)
-        except OSError as exc:
-            raise platform.explain(exc, exc.filename or label) from exc
 
 
 def _place(paths: Sequence[Path], part: PartFile | None, data: bytes | None) -> None:

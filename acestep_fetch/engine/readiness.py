@@ -31,12 +31,19 @@ def look(model: Model, layout: Layout, options: Options) -> Ready | None:
     """The model, if its receipt fits what is asked for and what is on disk; None otherwise. Blocks for a moment."""
     if options.force:
         return None
-    receipt = receipts.read_receipt(layout.receipts, model.name)
-    if receipt is None or receipt.selection != selection_of(options) or receipt.repo != str(model.repo):
-        return None
-    standing = receipts.compare(receipt, layout.root)
-    if not standing.ready:
-        return None
+    candidates = [selection_of(options)]
+    if not options.revision:
+        candidates.append({})  # a whole model has every selection of its files
+    for asked in candidates:
+        receipt = receipts.read_receipt(layout.receipts, model.name, asked)
+        if receipt and receipt.selection == asked and receipt.repo == str(model.repo):
+            standing = receipts.compare(receipt, layout.root)
+            if standing.ready:
+                return _ready(model, layout, receipt, standing)
+    return None
+
+
+def _ready(model: Model, layout: Layout, receipt: receipts.Receipt, standing: receipts.Standing) -> Ready:
     events = list[Event]()
     if standing.drifted:
         names = ", ".join(standing.drifted[:4])

@@ -19,6 +19,7 @@ from typing import Final
 
 from acestep_fetch.core.errors import Failure, SourceError
 from acestep_fetch.core.events import BytesDropped, Detail, Note, PieceRepaired
+from acestep_fetch.core.retry import backoff
 from acestep_fetch.core.spans import Span, SpanSet
 from acestep_fetch.engine.blame import Blame
 from acestep_fetch.engine.context import Context
@@ -27,6 +28,7 @@ from acestep_fetch.engine.transfer import Transfer
 from acestep_fetch.storage.journal import PIECE, Piece
 from acestep_fetch.storage.parts import PartFile
 
+ATTEMPTS: Final = 4
 AT_ONCE: Final = 6  # pieces that are compared at the same time
 _DISK: Final = "disk"
 
@@ -42,6 +44,7 @@ class Repair:
         self._disputed = SpanSet()
         self._suspect: str | None = None
         self._replaced = list[tuple[Span, str]]()
+        self.conclusive = True  # whether every piece that had to be compared could be
         self._steps = iter((self._first_dispute, self._trust_the_other, self._trust_the_suspect))
 
     async def locate(self) -> bool:
@@ -86,7 +89,8 @@ class Repair:
         return [p for p in self._part.pieces.values() if self._disputed.run_from(p.span.start) >= p.span.stop]
 
     async def _damaged_here(self) -> bool:
-        found = [p for p in self._part.pieces.values() if not await self._context.disk.hash(self._part.holds, p)]
+        pieces = list(self._part.pieces.values())
+        found = [p for p in pieces if not await self._context.on_hasher(self._part.path, self._part.holds, p)]
         return await self._put_back(found, culprit=_DISK)
 
     async def _compare(self, *, thorough: bool) -> None:
@@ -117,18 +121,25 @@ class Repair:
 
     async def _judge(self, run: list[Piece]) -> None:
         """Compares a contiguous run with another source; one that nobody can be asked about stays unknown."""
-        for judge in self._judges(run[0]):
-            try:
-                crcs = await self._crcs_from(judge, run)
-            except SourceError as error:
-                self._context.emit(Detail(f"{self._transfer.label}: {judge.name} cannot be compared: {error.message}"))
-                continue
-            for piece, crc in zip(run, crcs, strict=True):
-                (self._equal if crc == piece.crc else self._disputed).add(piece.span)
-            return
+        for attempt in range(1, ATTEMPTS + 1):
+            for judge in self._judges(run[0]):
+                try:
+                    crcs = await self._crcs_from(judge, run)
+                except SourceError as error:
+                    text = f"{self._transfer.label}: {judge.name} cannot be compared: {error.message}"
+                    self._context.emit(Detail(text))
+                    continue
+                for piece, crc in zip(run, crcs, strict=True):
+                    (self._equal if crc == piece.crc else self._disputed).add(piece.span)
+                return
+            await asyncio.sleep(backoff(attempt, self._context.jitter()))
+        self.conclusive = False
 
     def _judges(self, piece: Piece) -> list[Source]:
-        able = [s for s in self._sources if s.name == self._suspect or self._transfer.usable(s.name)]
+        places = self._transfer.places
+        able = [
+            s for s in self._sources if s.name in places and (s.name == self._suspect or self._transfer.usable(s.name))
+        ]
         return sorted(able, key=lambda source: source.name == piece.source)
 
     async def _crcs_from(self, judge: Source, run: list[Piece]) -> list[int]:
@@ -154,7 +165,7 @@ class Repair:
     async def _put_back(self, pieces: list[Piece], culprit: str | None = None) -> bool:
         for piece in pieces:
             name = culprit or piece.source
-            await self._context.disk.run(self._part.drop, piece.span)
+            await self._context.on_disk(self._part.path, self._part.drop, piece.span)
             self._replaced.append((piece.span, name))
             self._context.emit(BytesDropped(self._transfer.label, len(piece.span), f"wrong bytes from {name}"))
             self._transfer.lose(piece.span)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 from acestep_fetch.catalogue import Model
 from acestep_fetch.core.choice import Choice
-from acestep_fetch.core.errors import FetchError, NotFoundError
+from acestep_fetch.core.errors import FetchError, NetworkError, NotFoundError
 from acestep_fetch.core.events import ComponentMoved, FileFailed, ModelFailed, Note, PlanMade, SourceJoined
 from acestep_fetch.core.interfaces import Api, Hub, Transport
 from acestep_fetch.core.merge import merge_component
 from acestep_fetch.core.model import HubName, Snapshot
-from acestep_fetch.engine.blame import Blame
 from acestep_fetch.engine.completion import complete
 from acestep_fetch.engine.components import Component, ModelWork
 from acestep_fetch.engine.context import Context
@@ -30,6 +29,8 @@ from acestep_fetch.engine.scheduler import Scheduler
 from acestep_fetch.engine.sources import Source
 from acestep_fetch.storage import platform
 
+OPEN_PARTS: Final = 16  # large files under way at once: each takes two descriptors
+
 
 @dataclass(frozen=True, slots=True)
 class Network:
@@ -37,7 +38,9 @@ class Network:
 
     hubs: Sequence[Hub]
     api: Api
-    transport: Transport
+    open_transport: Callable[
+        [], Coroutine[Any, Any, Transport]
+    ]  # slow to import, so it is called while the hubs are asked
     select: Select
 
 
@@ -50,10 +53,10 @@ class Run:
         self.unavailable = list[Model]()
         self._works, self._network, self._group, self._context = works, network, group, context
         self._planner, self._publisher, self._known = Planner(context), Publisher(context), Known(context)
-        self._sources = {hub.name: Source(hub, network.transport, context) for hub in network.hubs}
-        self._scheduler = Scheduler(context, self._sources.values())
-        self._blame = Blame(context, self._sources)
+        self._sources: dict[HubName, Source] = {}
+        self._scheduler: Scheduler
         self._settled = asyncio.Event()
+        self._slots = asyncio.Semaphore(OPEN_PARTS)
         self._joined = set[HubName]()
 
     @property
@@ -67,6 +70,7 @@ class Run:
         works = self._open
         for work in works:
             listings.ask(work.model.repo)
+        transport = self._group.create_task(self._network.open_transport(), name="transport")
         choice, answers = await race(self._network.hubs, self._network.api, works[0].model.repo, self._context)
         down = [name for name in choice.order if answers.of(name) is False]
         listed = {work: await listings.settle(work.model.repo, choice.order, down) for work in works}
@@ -80,7 +84,7 @@ class Run:
             for work in self._open:
                 for hub, task in listed[work].late.items():
                     self._group.create_task(self._join(work, hub, task))
-            await self._transfer()
+            await self._transfer(await transport)
         listings.cancel()
 
     # -- planning -------------------------------------------------------------------------------------------------
@@ -112,8 +116,9 @@ class Run:
         jobs, copies = list[Job](), 0
         for work in self._open:
             for component in work.components:
-                copies += sum(f.file.size for f in component.wanted if self._known.copy_of(f.file.digests))
-                jobs += self._planner.want(component)
+                known = {f.path: f.file.size for f in component.wanted if self._known.copy_of(f.file.digests)}
+                copies += sum(known.values())
+                jobs += self._planner.want(component, but=known)
         self.plan = report_files(self._open, self._planner)
         self._tell_plan(jobs)
         self._planner.check_space(jobs, copies)
@@ -124,7 +129,7 @@ class Run:
         partial = sum(self._planner.partial(job) for job in jobs)
         fetch = sum(job.transfer.file.size for job in jobs) - partial
         total = sum(f.file.size for f in files)
-        present = sum(f.file.size for w in works for c in w.components for f in c.manifest.files if f.path in c.here)
+        present = sum(f.file.size for w in works for c in w.components for f in c.manifest.files if c.has(f.path))
         self._context.emit(
             PlanMade(
                 models=tuple(work.model.name for work in works),
@@ -141,12 +146,14 @@ class Run:
 
     # -- transfers ------------------------------------------------------------------------------------------------
 
-    async def _transfer(self) -> None:
+    async def _transfer(self, transport: Transport) -> None:
+        self._sources = {hub.name: Source(hub, transport, self._context) for hub in self._network.hubs}
+        self._scheduler = Scheduler(self._context, self._sources.values())
         components = [c for work in self._open for c in work.components]
         for component in components:
             await self._publisher.copy_known(component, self._known)
+            self._planner.want(component)  # a copy that turned out wrong is fetched after all
         jobs = [job for job in self._planner.jobs.values() if self._still_wanted(job)]
-        await self._planner.open_parts(jobs)
         worker = self._group.create_task(self._scheduler.run(), name="scheduler")
         self._start(jobs)
         for component in components:
@@ -154,11 +161,13 @@ class Run:
         while self._open:
             self._settled.clear()
             await self._settled.wait()
+        for job in self._planner.jobs.values():
+            job.transfer.fail(NetworkError(f"{job.transfer.label}: not needed any more"))
         worker.cancel()
 
     @staticmethod
     def _still_wanted(job: Job) -> bool:
-        job.targets = [(c, path) for c, path in job.targets if path not in c.here]
+        job.targets = [(c, path) for c, path in job.targets if not c.has(path)]
         return bool(job.targets)
 
     def _start(self, jobs: Sequence[Job]) -> None:
@@ -168,24 +177,43 @@ class Run:
     async def _carry(self, job: Job) -> None:
         """Takes one content from its first byte to its places."""
         transfer = job.transfer
-        if transfer.part:
-            frontier = Frontier(transfer, self._context, list(transfer.part.pieces.values()))
-            repair = Repair(transfer, transfer.part, list(self._sources.values()), self._blame, self._context)
+        if transfer.small:
             self._scheduler.add(transfer)
-            await complete(transfer, frontier, repair, self._context)
+            await transfer.settled()
+            await self._landed(job)
         else:
-            self._scheduler.add(transfer)
-            while transfer.open:
-                transfer.moved.clear()
-                await transfer.moved.wait()
-        self._scheduler.settle(transfer)
+            async with self._slots:
+                await self._carry_large(job)
         if transfer.error:
             for component, path in job.targets:
                 await self._lost(component, path, transfer.error)
             return
-        await self._publisher.place(job)
         for component, _ in job.targets:
             await self._advance(component)
+
+    async def _carry_large(self, job: Job) -> None:
+        """The part file is opened, closed, published or discarded here and nowhere else."""
+        transfer = job.transfer
+        if not transfer.open:
+            return
+        part = await self._planner.open_part(job)
+        try:
+            frontier = Frontier(transfer, self._context, list(part.pieces.values()))
+            repair = Repair(transfer, part, list(self._sources.values()), self._scheduler.blame, self._context)
+            self._scheduler.add(transfer)
+            await complete(transfer, part, frontier, repair)
+            await transfer.grounded()
+            await self._landed(job)
+        finally:
+            await transfer.grounded()
+            if transfer.part:
+                await self._context.on_disk(part.path, part.discard if transfer.useless else part.close)
+                transfer.part = None
+
+    async def _landed(self, job: Job) -> None:
+        self._scheduler.settle(job.transfer)
+        if not job.transfer.error:
+            await self._publisher.place(job)
 
     async def _advance(self, component: Component) -> None:
         if component.complete and not component.error:
@@ -195,8 +223,10 @@ class Run:
     async def _settle_works(self, component: Component) -> None:
         """A model ends when each of its components has: its siblings go on where one of them fails."""
         for work in self._open:
-            if component not in work.components or not all(c.published or c.error for c in work.components):
+            unsettled = [c for c in work.components if not (c.published or c.error)]
+            if component not in work.components or unsettled or work.ending:
                 continue
+            work.ending = True
             if error := next((c.error for c in work.components if c.error), None):
                 self._fail(work, error)
             else:
@@ -215,9 +245,8 @@ class Run:
         why = f"{component.label(path)} cannot be had ({error.message})"
         self._context.emit(ComponentMoved(component.name or "root files", source, manifest.truth, why))
         component.move(manifest)
-        jobs = self._planner.want(component)
-        await self._planner.open_parts(jobs)
-        self._start(jobs)
+        self._planner.forget(component)
+        self._start(self._planner.want(component))
         await self._advance(component)
 
     async def _give_up(self, component: Component, path: str, error: FetchError) -> None:
@@ -231,8 +260,7 @@ class Run:
 
     async def _join(self, work: ModelWork, hub: HubName, task: asyncio.Task[Snapshot | FetchError]) -> None:
         """A hub whose list came late serves what is proven equal from now on."""
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([task])
+        await asyncio.wait([task])
         if task.cancelled() or not isinstance(found := task.result(), Snapshot) or work.settled:
             return
         for component in work.components:

@@ -11,7 +11,7 @@ the next file as well.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Final
 
@@ -31,6 +31,10 @@ from acestep_fetch.storage import platform
 TICK: Final = 0.5  # seconds
 _IDLE: Final = 1.0  # seconds after which an idle worker looks again by itself
 _SMALL_SHARE: Final = 4  # one connection in so many carries small files while there are large ones
+_LOOK_AT: Final = 64  # small files an idle worker looks at before it gives way
+_CRAWL: Final = 0.05  # of the usual speed
+_CRAWL_AT: Final = 10_000.0  # bytes a second
+_MOST_REPLACED: Final = 3  # flights of one file
 _SAY_WAITING: Final = 5.0
 
 
@@ -46,11 +50,13 @@ class Scheduler:
         self._open = set[Transfer]()
         self._changed = asyncio.Event()
         self._said_waiting = 0.0
-        self._blame = Blame(context, self._sources)
+        self._flights = dict.fromkeys(list[Flight]())  # in the order in which they took off
+        self._smalls = Counter[HubName]()  # flights of small files, by source
+        self.blame = Blame(context, self._sources)
 
     @property
     def flights(self) -> list[Flight]:
-        return [flight for transfer in self._open for flight in transfer.flights]
+        return list(self._flights)
 
     def add(self, transfer: Transfer) -> None:
         """Takes on a transfer whose part file, if it is large, is open."""
@@ -65,9 +71,8 @@ class Scheduler:
     def settle(self, transfer: Transfer) -> None:
         """The transfer is done or failed: nothing more of it is scheduled."""
         self._open.discard(transfer)
-        if transfer in self._large:
+        if not transfer.small and transfer in self._large:
             self._large.remove(transfer)
-        self.wake()
 
     def wake(self) -> None:
         """Something changed: idle workers look again."""
@@ -97,17 +102,21 @@ class Scheduler:
     async def _fly(self, flight: Flight) -> None:
         transfer, source = flight.transfer, flight.source
         transfer.flights.append(flight)
+        self._flights[flight] = None
+        self._smalls[source.name] += transfer.small
         source.active += 1
         try:
             await (fetch_small if transfer.small else fetch_span)(flight, self._context, self._budget)
         except SourceError as error:
-            self._blame.failed(flight, error)
+            self.blame.failed(flight, error)
         except OSError as exc:
             raise platform.explain(exc, transfer.label) from exc
         else:
             transfer.strikes.pop(source.name, None)
         finally:
             source.active -= 1
+            self._smalls[source.name] -= transfer.small
+            del self._flights[flight]
             transfer.flights.remove(flight)
             transfer.moved.set()
             self._land(flight)
@@ -116,8 +125,8 @@ class Scheduler:
         """What the flight did not bring is missing again."""
         transfer = flight.transfer
         if not transfer.open:
-            self.wake()
-        elif transfer.small:
+            return
+        if transfer.small:
             self._small.append(transfer)
             self.wake()
         elif flight.offset < flight.stop:
@@ -127,12 +136,12 @@ class Scheduler:
     # -- choice ---------------------------------------------------------------------------------------------------
 
     def _next(self, source: Source) -> Flight | None:
-        smalls = sum(flight.transfer.small for flight in self.flights if flight.source is source)
-        large = self._large_span(source) if smalls >= max(1, source.pace.limit // _SMALL_SHARE) else None
+        enough = self._smalls[source.name] >= max(1, source.pace.limit // _SMALL_SHARE)
+        large = self._large_span(source) if enough else None
         return large or self._small_file(source) or self._large_span(source) or self._stolen(source)
 
     def _small_file(self, source: Source) -> Flight | None:
-        for _ in range(len(self._small)):
+        for _ in range(min(len(self._small), _LOOK_AT)):
             transfer = self._small.popleft()
             if not transfer.open:
                 continue
@@ -200,7 +209,10 @@ class Scheduler:
 
     def _others(self, source: Source, transfer: Transfer) -> bool:
         return any(
-            other is not source and transfer.usable(other.name) and other.name not in transfer.without_ranges
+            other is not source
+            and other.name not in transfer.without_ranges
+            and other.down_since is None
+            and self._serves(other, transfer)
             for other in self._sources.values()
         )
 
@@ -215,19 +227,23 @@ class Scheduler:
     # -- the timer ------------------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
+        last = self._context.clock()
         while True:
             await asyncio.sleep(TICK)
             now = self._context.clock()
-            self._measure(now)
+            self._measure(now, now - last)
+            last = now
             self._end_silent(now)
+            self._end_crawling(now)
             for source in self._sources.values():
                 source.pace = pacing.after_tick(source.pace, now)
-            self._blame.give_up(self._open, now)
+            self.blame.give_up(self._open, now)
             self._say_waiting(now)
+            self.wake()  # a flight may have become worth stealing from
 
-    def _measure(self, now: float) -> None:
+    def _measure(self, now: float, passed: float) -> None:
         for flight in self.flights:
-            speed = (flight.offset - flight.sampled) / TICK
+            speed = (flight.offset - flight.sampled) / passed
             flight.sampled = flight.offset
             if now - flight.began > TICK:
                 flight.speed = speed if flight.speed == 0 else 0.6 * flight.speed + 0.4 * speed
@@ -242,10 +258,30 @@ class Scheduler:
         moving = any(now - flight.last_byte < silent for flight in flights)
         patience = silent if moving else 3 * silent  # the link itself may be down: replacing would not help
         for flight in flights:
-            if now - flight.last_byte > patience and flight.scope:
-                self._context.emit(Detail(f"{flight.transfer.label}: {flight.source.name} is silent, replaced"))
-                flight.scope.reschedule(0)
-                flight.scope = None
+            if now - flight.last_byte > patience:
+                self._end(flight, "is silent")
+
+    def _end_crawling(self, now: float) -> None:
+        """Ends flights far slower than others, where what they still need is worth a new connection."""
+        patience = self._context.options.stall_timeout / 2
+        usual = max((source.score.speed for source in self._sources.values()), default=0.0)
+        for flight in self.flights:
+            if (
+                flight.held_up
+                or flight.whole
+                or now - flight.began < patience
+                or flight.transfer.replaced >= _MOST_REPLACED
+            ):
+                continue
+            if flight.speed < max(_CRAWL * usual, _CRAWL_AT) and flight.remaining > patience * flight.speed:
+                flight.transfer.replaced += 1
+                self._end(flight, f"crawls at {flight.speed / 1000:.0f} kB/s")
+
+    def _end(self, flight: Flight, why: str) -> None:
+        if flight.scope:
+            self._context.emit(Detail(f"{flight.transfer.label}: {flight.source.name} {why}, replaced"))
+            flight.scope.reschedule(0)
+            flight.scope = None
 
     def _say_waiting(self, now: float) -> None:
         if self.flights or not self._open or now - self._said_waiting < _SAY_WAITING:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 from acestep_fetch.catalogue import Model
 from acestep_fetch.core.errors import FetchError, LeaseError
@@ -78,7 +79,7 @@ class Session:
         said = 0.0
         while True:
             try:
-                taken = await self._context.disk.run(Lease.take, path)
+                taken = await self._context.disk.acquire(partial(Lease.take, path), _give_back)
             except OSError as exc:
                 raise platform.explain(exc, path.parent) from exc
             if isinstance(taken, Lease):
@@ -90,6 +91,11 @@ class Session:
                 said = 10.0
             await asyncio.sleep(0.25)
             left, said = left - 0.25, said - 0.25
+
+
+def _give_back(taken: Lease | Holder) -> None:
+    if isinstance(taken, Lease):
+        taken.release()
 
 
 def _busy(holder: Holder) -> LeaseError:

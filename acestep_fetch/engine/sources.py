@@ -70,6 +70,7 @@ class Source:
         self._direct = set[tuple[str, str]]()
         self._elsewhere = set[tuple[str, str]]()
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self.token_dropped: float | None = None  # when the hub refused it
         self._outage = False
         self._resolver_from = 0.0  # when the resolver may be asked again
         self._resolver = asyncio.Semaphore(_RESOLVER_REQUESTS)
@@ -160,8 +161,10 @@ class Source:
         async with self._locks.setdefault(key, asyncio.Lock()):  # one resolves, the others find the link
             if (current := self._links.get(key)) is not link and current:
                 return await stack.enter_async_context(self._transport.get(_ranged(current.request, asked))), True
-            self._links.pop(key, None)
-            return await self._resolve(stack, place, asked)
+            if key not in self._direct:
+                self._links.pop(key, None)
+                return await self._resolve(stack, place, asked)
+        return await self._resolve(stack, place, asked)
 
     async def _resolve(self, stack: AsyncExitStack, place: Place, asked: Span) -> tuple[Body, bool]:
         key = (place.snapshot.commit, place.path)

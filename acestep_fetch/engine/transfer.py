@@ -75,6 +75,10 @@ class Transfer:
     banned: dict[HubName, SourceError] = field(default_factory=dict)
     without_ranges: set[HubName] = field(default_factory=set)
     strikes: Counter[HubName] = field(default_factory=Counter)
+    failures: int = 0  # since the last progress
+    failing_since: float | None = None
+    replaced: int = 0  # flights that were ended because they crawled
+    useless: bool = False  # nobody will want what the part holds
     by_source: Counter[str] = field(default_factory=Counter)
     attempts: list[str] = field(default_factory=list)
     began: float | None = None
@@ -103,8 +107,17 @@ class Transfer:
         return name in self.places and name not in self.banned
 
     def hold(self, span: Span) -> None:
+        """More bytes are on disk."""
+        if len(span) > self.held.run_from(span.start) - span.start:
+            self.failures, self.failing_since = 0, None
         self.held.add(span)
         self.moved.set()
+
+    def failed(self, now: float) -> None:
+        """Counts a flight that ended without being whole."""
+        self.failures += 1
+        if self.failing_since is None:
+            self.failing_since = now
 
     def lose(self, span: Span) -> None:
         """Bytes that were held are not to be trusted: they are missing again."""
@@ -118,6 +131,12 @@ class Transfer:
         if line not in self.attempts:
             self.attempts.append(line)
 
+    async def settled(self) -> None:
+        """Returns when the transfer is done or failed."""
+        while self.open:
+            self.moved.clear()
+            await self.moved.wait()
+
     async def grounded(self) -> None:
         """Returns when no flight is under way any more, so that the part file can be closed."""
         while self.flights:
@@ -125,8 +144,9 @@ class Transfer:
             await self.moved.wait()
 
     def finish(self, digests: Digests, data: bytes | None = None) -> None:
-        self.state, self.digests, self.data = State.DONE, digests, data
-        self.moved.set()
+        if self.open:
+            self.state, self.digests, self.data = State.DONE, digests, data
+            self.moved.set()
 
     def fail(self, error: FetchError) -> None:
         if self.open:

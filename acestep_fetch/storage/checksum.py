@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from acestep_fetch.core.model import Digest, RemoteFile
 from acestep_fetch.storage import platform
@@ -23,12 +24,8 @@ class Digests:
     git_sha1: str | None  # None where nobody asked for it
 
     def agrees_with(self, file: RemoteFile) -> bool:
-        """Whether every digest that the listing gives (at least one) is this one."""
-        if not file.digests:
-            return False
-        if file.git_sha1 and self.git_sha1 is None:
-            raise ValueError(f"{file.path}: the git digest was not computed")
-        return file.sha256 in (None, self.sha256) and file.git_sha1 in (None, self.git_sha1)
+        """Whether every digest that the listing gives (at least one) is this one; False where one was not computed."""
+        return bool(file.digests) and file.sha256 in (None, self.sha256) and file.git_sha1 in (None, self.git_sha1)
 
     def of_kind(self, digest: Digest) -> Digest:
         return Digest(digest.kind, (self.sha256 if digest.kind == "sha256" else self.git_sha1) or "")
@@ -59,12 +56,39 @@ def digests_of(data: bytes) -> Digests:
 
 def hash_file(path: Path, *, git: bool) -> Digests:
     """Of a file on disk. Raises OSError."""
-    buffer = memoryview(bytearray(BLOCK))
-    with path.open("rb", buffering=0) as file:
-        content = ContentHash(path.stat().st_size, git=git)
-        while count := file.readinto(buffer):
-            content.update(buffer[:count])
-    return content.digests()
+    with FileHash(path, git=git) as reader:
+        while reader.step():
+            pass
+        return reader.digests()
+
+
+class FileHash:
+    """The same in steps of up to `STEP` bytes, so that who waits for it can stop in between."""
+
+    STEP: Final = 64 << 20
+
+    def __init__(self, path: Path, *, git: bool) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._content = ContentHash(os.fstat(self._file.fileno()).st_size, git=git)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._file.close()
+
+    def step(self) -> bool:
+        """Hashes some more; False at the end."""
+        buffer = memoryview(bytearray(BLOCK))
+        for _ in range(self.STEP // BLOCK):
+            count = self._file.readinto(buffer)
+            if not count:
+                return False
+            self._content.update(buffer[:count])
+        return True
+
+    def digests(self) -> Digests:
+        return self._content.digests()
 
 
 def crc_of(chunks: Iterable[bytes | memoryview], start: int = 0) -> int:

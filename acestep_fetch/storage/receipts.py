@@ -6,9 +6,9 @@ ACE-Step rewrites them in place (its ``_sync_model_code_files``), which is a not
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -82,12 +82,15 @@ def may_drift(path: str) -> bool:
 def write_receipt(folder: Path, receipt: Receipt) -> None:
     """Atomically. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(_file_of(folder, receipt.model), json.dumps({"v": VERSION, **asdict(receipt)}, indent=1).encode())
+    write_atomically(
+        _file_of(folder, receipt.model, receipt.selection),
+        json.dumps({"v": VERSION, **asdict(receipt)}, indent=1).encode(),
+    )
 
 
-def read_receipt(folder: Path, model: str) -> Receipt | None:
-    """The receipt of `model`; None where there is none, or none that can be understood."""
-    return _parse(_file_of(folder, model))
+def read_receipt(folder: Path, model: str, selection: Mapping[str, Any] | None = None) -> Receipt | None:
+    """The receipt of `model` (or of a selection of its files); None where there is none that can be understood."""
+    return _parse(_file_of(folder, model, selection or {}))
 
 
 def all_receipts(folder: Path) -> Iterator[Receipt]:
@@ -96,11 +99,6 @@ def all_receipts(folder: Path) -> Iterator[Receipt]:
         for path in sorted(folder.glob("*.json")):
             if receipt := _parse(path):
                 yield receipt
-
-
-def drop_receipt(folder: Path, model: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        _file_of(folder, model).unlink()
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -116,8 +114,11 @@ def write_atomically(path: Path, data: bytes) -> None:
     temporary.replace(path)
 
 
-def _file_of(folder: Path, model: str) -> Path:
-    return folder / f"{model}.json"
+def _file_of(folder: Path, model: str, selection: Mapping[str, Any]) -> Path:
+    """A selection has a receipt of its own, so that it never takes the place of the whole model's."""
+    text = json.dumps(selection, sort_keys=True)
+    suffix = f"@{zlib.crc32(text.encode()):08x}" if selection else ""
+    return folder / f"{model}{suffix}.json"
 
 
 def _parse(path: Path) -> Receipt | None:

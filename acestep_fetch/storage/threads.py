@@ -37,19 +37,27 @@ class Disk:
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `call` in a disk thread and returns what it returns."""
-        return await _settled(self._writers, partial(call, *args, **kwargs))
+        return await _settled(self._writers, partial(call, *args, **kwargs), None)
+
+    async def acquire(self, call: Callable[[], T], undo: Callable[[T], None]) -> T:
+        """`run` for a call whose result must be given back: `undo` gets it where the caller was cancelled meanwhile."""
+        return await _settled(self._writers, call, undo)
 
     async def hash(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `call` in a hashing thread."""
-        return await _settled(self._hashers, partial(call, *args, **kwargs))
+        return await _settled(self._hashers, partial(call, *args, **kwargs), None)
 
 
-async def _settled(pool: ThreadPoolExecutor, call: Callable[[], T]) -> T:
+async def _settled(pool: ThreadPoolExecutor, call: Callable[[], T], undo: Callable[[T], None] | None) -> T:
     work = asyncio.ensure_future(aiofiles.os.wrap(call)(executor=pool))
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        await asyncio.wait([work])
-        if not work.cancelled():
-            work.exception()  # looked at: the cancellation is what counts
-        raise
+    stopped: asyncio.CancelledError | None = None
+    while not work.done():  # however often the caller is cancelled
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as exc:
+            stopped = exc
+    if stopped is None:
+        return work.result()
+    if not work.cancelled() and work.exception() is None and undo:
+        undo(work.result())
+    raise stopped

@@ -84,7 +84,7 @@ def translated() -> Iterator[None]:
         yield
     except aiohttp.ClientPayloadError as exc:
         raise SourceError(Failure.SHORT, "the body ended early") from exc
-    except aiohttp.InvalidURL as exc:
+    except (aiohttp.InvalidURL, UnicodeError) as exc:
         raise SourceError(Failure.WRONG_REPLY, "not a URL that can be fetched") from exc
     except (aiohttp.ClientResponseError, aiohttp.http.HttpProcessingError) as exc:
         raise SourceError(Failure.WRONG_REPLY, "not an HTTP reply") from exc

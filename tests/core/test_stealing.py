@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from acestep_fetch.core.stealing import (
     FIRST_SPAN,
     LONGEST_SPAN,
     MIB,
+    SHORTEST_SECONDS,
     SHORTEST_SPAN,
     SMALLEST_STEAL,
     SPAN_SECONDS,
+    WORTH_STEALING,
     Target,
     Theft,
     choose_victim,
@@ -49,6 +51,7 @@ def test_a_theft_pays_and_both_end_together(flights: list[Target], speed: float,
 @settings(deadline=None, max_examples=200)
 @given(remaining=st.integers(64 * MIB, 1 << 36), slow=speeds, factor=st.floats(0.5, 20))
 def test_what_is_worth_it_is_taken(remaining: int, slow: float, factor: float) -> None:
+    assume(remaining / slow > 2 * WORTH_STEALING)
     setup = remaining / slow / 100
     assert choose_victim([Target(remaining, slow)], slow * factor, setup) is not None
 
@@ -86,6 +89,7 @@ def test_a_span_is_worth_some_seconds_and_never_all_that_is_left(
 ) -> None:
     length = span_length(speed, unassigned, connections)
     assert SHORTEST_SPAN <= length <= LONGEST_SPAN
-    if length > SHORTEST_SPAN:
+    shortest = max(SHORTEST_SPAN, SHORTEST_SECONDS * speed)
+    if length > shortest:
         assert length <= (SPAN_SECONDS * speed if speed else FIRST_SPAN)
         assert length * connections <= unassigned / 2 + 1
