@@ -178,7 +178,7 @@ class Run:
         """Takes one content from its first byte to its places."""
         transfer = job.transfer
         if transfer.small:
-            self._scheduler.add(transfer)
+            self._scheduler.workload.add(transfer)
             await transfer.settled()
             await self._landed(job)
         else:
@@ -200,7 +200,7 @@ class Run:
         try:
             frontier = Frontier(transfer, self._context, list(part.pieces.values()))
             repair = Repair(transfer, part, list(self._sources.values()), self._scheduler.blame, self._context)
-            self._scheduler.add(transfer)
+            self._scheduler.workload.add(transfer)
             await complete(transfer, part, frontier, repair)
             await transfer.grounded()
             await self._landed(job)
@@ -211,7 +211,7 @@ class Run:
                 transfer.part = None
 
     async def _landed(self, job: Job) -> None:
-        self._scheduler.settle(job.transfer)
+        self._scheduler.workload.settle(job.transfer)
         if not job.transfer.error:
             await self._publisher.place(job)
 

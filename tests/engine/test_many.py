@@ -11,7 +11,7 @@ from acestep_fetch.core.events import BytesReceived, FileVerified
 from acestep_fetch.core.merge import ComponentManifest, ManifestFile
 from acestep_fetch.core.model import RemoteFile
 from acestep_fetch.engine.components import Component
-from acestep_fetch.engine.scheduler import Scheduler
+from acestep_fetch.engine.workload import Workload
 from acestep_fetch.engine.sources import Source
 from acestep_fetch.engine.transfer import Transfer
 from acestep_fetch.storage.checksum import Digests
@@ -44,13 +44,13 @@ async def test_both_digests_listed(rules: list[Rule], tmp_path: Path) -> None:
 
 async def test_idle_workers_cost_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """ModelScope may not serve what Hugging Face lists by git's digest: its workers must not burn the processor."""
-    asked, serves = list[None](), Scheduler._serves
+    asked, serves = list[None](), Workload._serves
 
-    def counted(self: Scheduler, source: Source, transfer: Transfer) -> bool:
+    def counted(self: Workload, source: Source, transfer: Transfer) -> bool:
         asked.append(None)
         return serves(self, source, transfer)
 
-    monkeypatch.setattr(Scheduler, "_serves", counted)
+    monkeypatch.setattr(Workload, "_serves", counted)
     files = {f"{n // 100}/{n}.json": 300 + n for n in range(120)}
     async with hubs(tmp_path, files, connections=16) as w:
         ran = await ended(w, 30)

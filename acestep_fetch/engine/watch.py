@@ -1,0 +1,98 @@
+"""The timer that looks at all flights: it measures, ends the silent and the crawling ones, lets busy hubs have more
+connections again, and gives up where nothing can come any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from acestep_fetch.core import pacing, scoring
+from acestep_fetch.core.events import Detail, Waiting
+from acestep_fetch.engine.blame import Blame
+from acestep_fetch.engine.context import Context
+from acestep_fetch.engine.transfer import Flight
+from acestep_fetch.engine.workload import Workload
+
+TICK: Final = 0.5  # seconds
+_CRAWL: Final = 0.05  # of the usual speed
+_CRAWL_AT: Final = 10_000.0  # bytes a second
+_MOST_REPLACED: Final = 3  # flights of one file
+_SAY_WAITING: Final = 5.0
+
+
+class Watch:
+    """Looks until it is cancelled."""
+
+    def __init__(self, context: Context, workload: Workload, blame: Blame, wake: Callable[[], None]) -> None:
+        self._context, self._workload, self._blame, self._wake = context, workload, blame, wake
+        self._said_waiting = 0.0
+
+    async def run(self) -> None:
+        last = self._context.clock()
+        while True:
+            await asyncio.sleep(TICK)
+            now = self._context.clock()
+            self._measure(now, now - last)
+            last = now
+            self._end_silent(now)
+            self._end_crawling(now)
+            for source in self._workload.sources.values():
+                source.pace = pacing.after_tick(source.pace, now)
+            self._blame.give_up(self._workload.open, now)
+            self._say_waiting(now)
+            self._wake()  # a flight may have become worth stealing from
+
+    def _measure(self, now: float, passed: float) -> None:
+        for flight in self._workload.flights:
+            speed = (flight.offset - flight.sampled) / passed
+            flight.sampled = flight.offset
+            if now - flight.began > TICK:
+                flight.speed = speed if flight.speed == 0 else 0.6 * flight.speed + 0.4 * speed
+        for source in self._workload.sources.values():
+            speeds = [
+                f.speed for f in self._workload.flights if f.source is source and f.speed > 0 and not f.transfer.small
+            ]
+            if speeds:
+                source.score = scoring.after_speed(source.score, sum(speeds) / len(speeds))
+
+    def _end_silent(self, now: float) -> None:
+        flights = [flight for flight in self._workload.flights if not flight.held_up]
+        silent = self._context.options.stall_timeout
+        moving = any(now - flight.last_byte < silent for flight in flights)
+        patience = silent if moving else 3 * silent  # the link itself may be down: replacing would not help
+        for flight in flights:
+            if now - flight.last_byte > patience:
+                self._end(flight, "is silent")
+
+    def _end_crawling(self, now: float) -> None:
+        """Ends flights far slower than others, where what they still need is worth a new connection."""
+        patience = self._context.options.stall_timeout / 2
+        usual = max((source.score.speed for source in self._workload.sources.values()), default=0.0)
+        for flight in self._workload.flights:
+            if (
+                flight.held_up
+                or flight.whole
+                or now - flight.began < patience
+                or flight.transfer.replaced >= _MOST_REPLACED
+            ):
+                continue
+            if flight.speed < max(_CRAWL * usual, _CRAWL_AT) and flight.remaining > patience * flight.speed:
+                flight.transfer.replaced += 1
+                self._end(flight, f"crawls at {flight.speed / 1000:.0f} kB/s")
+
+    def _end(self, flight: Flight, why: str) -> None:
+        if flight.scope:
+            self._context.emit(Detail(f"{flight.transfer.label}: {flight.source.name} {why}, replaced"))
+            flight.scope.reschedule(0)
+            flight.scope = None
+
+    def _say_waiting(self, now: float) -> None:
+        if self._workload.flights or not self._workload.open or now - self._said_waiting < _SAY_WAITING:
+            return
+        resting = [source for source in self._workload.sources.values() if source.rests_until() > now]
+        if resting:
+            self._said_waiting = now
+            names = " and ".join(source.name.title for source in resting)
+            why = f"no answer from {names}" if any(s.down_since for s in resting) else f"{names} asked for a pause"
+            self._context.emit(Waiting(why, min(source.rests_until() for source in resting) - now))

@@ -1,0 +1,181 @@
+"""What is to be fetched, what is under way, and what an idle connection should do next.
+
+Spans are chosen, not files: a small file, the next span near a frontier, or the tail of the flight that would end last.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from acestep_fetch.core import stealing
+from acestep_fetch.core.events import BytesDropped, FileStarted
+from acestep_fetch.core.model import HubName
+from acestep_fetch.core.spans import Span
+from acestep_fetch.engine.context import Context
+from acestep_fetch.engine.sources import Source
+from acestep_fetch.engine.transfer import Flight, Transfer
+
+_SMALL_SHARE: Final = 4  # one connection in so many carries small files while there are large ones
+_LOOK_AT: Final = 64  # small files an idle worker looks at before it gives way
+
+
+class Workload:
+    """The books of all transfers and flights. `wake` is called when an idle worker may find something to do."""
+
+    def __init__(self, context: Context, sources: Iterable[Source], wake: Callable[[], None]) -> None:
+        self.sources = {source.name: source for source in sources}
+        self.open = set[Transfer]()
+        self._context, self._wake = context, wake
+        self._large = list[Transfer]()
+        self._small = deque[Transfer]()
+        self._flights = dict.fromkeys(list[Flight]())  # in the order in which they took off
+        self._smalls = Counter[HubName]()  # flights of small files, by source
+
+    @property
+    def flights(self) -> list[Flight]:
+        return list(self._flights)
+
+    def add(self, transfer: Transfer) -> None:
+        """Takes on a transfer whose part file, if it is large, is open."""
+        transfer.wake = self._wake
+        self.open.add(transfer)
+        if transfer.small:
+            self._small.append(transfer)
+        else:
+            self._large.append(transfer)
+        self._wake()
+
+    def settle(self, transfer: Transfer) -> None:
+        """The transfer is done or failed: nothing more of it is scheduled."""
+        self.open.discard(transfer)
+        if not transfer.small and transfer in self._large:
+            self._large.remove(transfer)
+
+    def take_off(self, flight: Flight) -> None:
+        self._flights[flight] = None
+        self._smalls[flight.source.name] += flight.transfer.small
+        flight.transfer.flights.append(flight)
+        flight.source.active += 1
+
+    def land(self, flight: Flight) -> None:
+        """What the flight did not bring is missing again."""
+        transfer = flight.transfer
+        del self._flights[flight]
+        self._smalls[flight.source.name] -= transfer.small
+        transfer.flights.remove(flight)
+        flight.source.active -= 1
+        transfer.moved.set()
+        if not transfer.open:
+            return
+        if transfer.small:
+            self._small.append(transfer)
+            self._wake()
+        elif flight.offset < flight.stop:
+            transfer.missing.add(Span(flight.offset, flight.stop))
+            self._wake()
+
+    def next(self, source: Source) -> Flight | None:
+        """What an idle connection to `source` should fetch; None where it has nothing to do."""
+        enough = self._smalls[source.name] >= max(1, source.pace.limit // _SMALL_SHARE)
+        large = self._large_span(source) if enough else None
+        return large or self._small_file(source) or self._large_span(source) or self._stolen(source)
+
+    def _small_file(self, source: Source) -> Flight | None:
+        for _ in range(min(len(self._small), _LOOK_AT)):
+            transfer = self._small.popleft()
+            if not transfer.open:
+                continue
+            if self._serves(source, transfer):
+                return self._flight(transfer, source, 0, transfer.file.size)
+            self._small.append(transfer)
+        return None
+
+    def _large_span(self, source: Source) -> Flight | None:
+        unassigned = sum(len(transfer.missing) for transfer in self._large)
+        length = stealing.span_length(source.score.speed, unassigned, self._connections())
+        for transfer in self._large:
+            if not transfer.missing or not self._serves(source, transfer):
+                continue
+            whole = source.name in transfer.without_ranges
+            if whole and (transfer.flights or self._others(source, transfer)):
+                continue
+            if whole:
+                return self._whole_file(transfer, source)
+            if span := transfer.missing.first(length):
+                transfer.missing.remove(span)
+                return self._flight(transfer, source, span.start, span.stop)
+        return None
+
+    def _whole_file(self, transfer: Transfer, source: Source) -> Flight | None:
+        """One flight for all that comes behind the first gap: the source sends the file from its first byte anyway."""
+        gap = transfer.missing.first(transfer.file.size)
+        if gap is None or transfer.part is None:
+            return None
+        rest = Span(gap.start, transfer.file.size)
+        if held := len(rest) - len(transfer.missing):
+            self._context.emit(BytesDropped(transfer.label, held, f"{source.name.title} sends whole files only"))
+            transfer.part.drop(rest)
+            transfer.held.remove(rest)
+        transfer.missing.remove(rest)
+        flight = self._flight(transfer, source, rest.start, rest.stop)
+        flight.whole = True
+        return flight
+
+    def _stolen(self, source: Source) -> Flight | None:
+        now = self._context.clock()
+        candidates = [
+            flight
+            for transfer in self._large
+            if self._serves(source, transfer) and source.name not in transfer.without_ranges
+            for flight in transfer.flights
+            if not flight.whole
+        ]
+        targets = [stealing.Target(flight.remaining, self._expected(flight, now)) for flight in candidates]
+        theft = stealing.choose_victim(targets, source.score.speed, source.score.setup)
+        if theft is None:
+            return None
+        victim = candidates[theft.index]
+        stop = victim.stop
+        victim.stop -= theft.take
+        return self._flight(victim.transfer, source, victim.stop, stop)
+
+    def _flight(self, transfer: Transfer, source: Source, start: int, stop: int) -> Flight:
+        now = self._context.clock()
+        if transfer.began is None:
+            transfer.began = now
+            self._context.emit(FileStarted(transfer.label, transfer.file.size, len(transfer.held)))
+        return Flight(transfer, source, start, stop, now)
+
+    def _serves(self, source: Source, transfer: Transfer) -> bool:
+        """Whether `source` may be asked: it has the bytes for certain, or nobody who has is there to ask."""
+        if not transfer.usable(source.name) or not self._may_ask(source, transfer):
+            return False
+        return source.name in transfer.proven or not any(self._up(name, transfer) for name in transfer.proven)
+
+    def _up(self, name: HubName, transfer: Transfer) -> bool:
+        source = self.sources.get(name)
+        return bool(
+            source and transfer.usable(name) and not source.score.is_suspect and self._may_ask(source, transfer)
+        )
+
+    def _may_ask(self, source: Source, transfer: Transfer) -> bool:
+        return self._context.clock() >= source.rests_until(transfer.places[source.name])
+
+    def _others(self, source: Source, transfer: Transfer) -> bool:
+        return any(
+            other is not source
+            and other.name not in transfer.without_ranges
+            and other.down_since is None
+            and self._serves(other, transfer)
+            for other in self.sources.values()
+        )
+
+    def _connections(self) -> int:
+        return sum(source.pace.limit for source in self.sources.values() if not source.score.is_suspect) or 1
+
+    @staticmethod
+    def _expected(flight: Flight, now: float) -> float:
+        """A young flight is expected to be as fast as its source usually is."""
+        return flight.speed or (flight.source.score.speed if now - flight.began < 2.0 else 0.0)
