@@ -11,9 +11,9 @@ from acestep_fetch.core.events import BytesReceived, FileVerified
 from acestep_fetch.core.merge import ComponentManifest, ManifestFile
 from acestep_fetch.core.model import RemoteFile
 from acestep_fetch.engine.components import Component
-from acestep_fetch.engine.workload import Workload
 from acestep_fetch.engine.sources import Source
 from acestep_fetch.engine.transfer import Transfer
+from acestep_fetch.engine.workload import Workload
 from acestep_fetch.storage.checksum import Digests
 from tests.engine.conftest import MIB, ended, hubs, is_copy
 from tests.scenarios.conftest import HF
