@@ -69,7 +69,7 @@ class Options:
     connections: int = 16  # at most, to one hub
     limit_rate: int | None = None  # bytes a second, all connections together
     connect_timeout: float = 10.0
-    stall_timeout: float = 10.0  # silence on one connection before it is replaced
+    stall_timeout: float = 3.0  # silence on one connection, while others move, before it is replaced
     give_up_after: float = 120.0  # no byte from anywhere for this long ends the run
     lease_wait: float = 3600.0  # how long to wait for another process that writes here
 

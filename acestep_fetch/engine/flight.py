@@ -39,7 +39,7 @@ class Reader:
                 raise SourceError(Failure.SHORT, f"the body ended {self._opened.span.stop - self._at} bytes early")
             if flight.offset == flight.start and flight.last_byte == flight.began:
                 flight.source.answered(now - flight.began)
-            flight.last_byte = now
+            flight.last_byte = flight.source.last_byte = now
             skip = max(0, flight.offset - self._at)
             self._at += len(chunk)
             wanted = memoryview(chunk)[skip : skip + flight.remaining]

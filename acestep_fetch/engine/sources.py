@@ -64,6 +64,7 @@ class Source:
         self.score = scoring.Score()
         self.pace = pacing.wide_start(context.options.connections, context.clock())
         self.active = 0  # flights under way
+        self.last_byte = 0.0  # when any of them brought something
         self.down_since: float | None = None  # when the failures that go on began
         self._transport, self._context = transport, context
         self._links: dict[tuple[str, str], _Link] = {}
@@ -149,48 +150,65 @@ class Source:
         return second or self.hub.locate(place.snapshot, place.path)
 
     async def _reach(self, stack: AsyncExitStack, place: Place, asked: Span) -> tuple[Body, bool]:
-        key = (place.snapshot.commit, place.path)
-        link = self._links.get(key)
-        if link and links.is_fresh(link.expiry, self._context.wall(), link.resolved):
-            body = await stack.enter_async_context(self._transport.get(_ranged(link.request, asked)))
-            if body.status not in _LINK_REFUSED:
-                return body, True
-            await stack.aclose()
-        if key in self._direct:
-            return await self._resolve(stack, place, asked)
-        async with self._locks.setdefault(key, asyncio.Lock()):  # one resolves, the others find the link
-            if (current := self._links.get(key)) is not link and current:
-                return await stack.enter_async_context(self._transport.get(_ranged(current.request, asked))), True
-            if key not in self._direct:
-                self._links.pop(key, None)
-                return await self._resolve(stack, place, asked)
-        return await self._resolve(stack, place, asked)
+        """The reply, and whether it came by a link. A link that is refused is renewed once."""
+        key, renewed = (place.snapshot.commit, place.path), False
+        while True:
+            link = self._links.get(key)
+            if link and not links.is_fresh(link.expiry, self._context.wall(), link.resolved):
+                self._forget(key, link)
+            elif link:
+                body = await self._follow(stack, key, link.request, asked)
+                if body.status not in _LINK_REFUSED or renewed:
+                    return body, True
+                renewed = True
+                await stack.aclose()
+                self._forget(key, link)
+            elif direct := await self._resolve(stack, place, asked):
+                return direct, False
 
-    async def _resolve(self, stack: AsyncExitStack, place: Place, asked: Span) -> tuple[Body, bool]:
+    async def _resolve(self, stack: AsyncExitStack, place: Place, asked: Span) -> Body | None:
+        """Asks the resolver: its own body, or None once the link that it gave is known. One asks for each file; the
+        others wait for that answer only, not for the bytes behind the link."""
         key = (place.snapshot.commit, place.path)
-        request, redirected = self._address(place), False
-        for _ in range(_MOST_HOPS):
-            body = await self._ask(stack, _ranged(request, asked), metered=not redirected)
-            if body.status not in _REDIRECTS:
-                break
-            target = body.headers.get("location", "")
+        if key not in self._direct:
+            async with self._locks.setdefault(key, asyncio.Lock()):
+                if key in self._links:
+                    return None
+                if key not in self._direct:
+                    return await self._ask_resolver(stack, place, asked)
+        return await self._ask_resolver(stack, place, asked)
+
+    async def _ask_resolver(self, stack: AsyncExitStack, place: Place, asked: Span) -> Body | None:
+        key, request = (place.snapshot.commit, place.path), self._address(place)
+        async with self._resolver:
+            body = await stack.enter_async_context(self._transport.get(_ranged(request, asked)))
+        if body.status in _REDIRECTS:
+            self._remember(key, _redirected(request, body.headers.get("location", "")))
             await _drain(body)
             await stack.aclose()
-            request, redirected = _redirected(request, target), True
-        else:
-            raise SourceError(Failure.WRONG_REPLY, f"more than {_MOST_HOPS} redirects")
-        if redirected and body.status in (200, 206):
-            now = self._context.wall()
-            self._links[key] = _Link(request, links.expires_at(request.url, now), now)
-        elif not redirected:
+            return None
+        if body.status in (200, 206):
             self._direct.add(key)
-        return body, redirected
+        return body
 
-    async def _ask(self, stack: AsyncExitStack, request: Request, *, metered: bool) -> Body:
-        if not metered:
-            return await stack.enter_async_context(self._transport.get(request))
-        async with self._resolver:
-            return await stack.enter_async_context(self._transport.get(request))
+    async def _follow(self, stack: AsyncExitStack, key: tuple[str, str], request: Request, asked: Span) -> Body:
+        for _ in range(_MOST_HOPS):
+            body = await stack.enter_async_context(self._transport.get(_ranged(request, asked)))
+            if body.status not in _REDIRECTS:
+                return body
+            request = _redirected(request, body.headers.get("location", ""))
+            self._remember(key, request)
+            await _drain(body)
+            await stack.aclose()
+        raise SourceError(Failure.WRONG_REPLY, f"more than {_MOST_HOPS} redirects")
+
+    def _remember(self, key: tuple[str, str], request: Request) -> None:
+        now = self._context.wall()
+        self._links[key] = _Link(request, links.expires_at(request.url, now), now)
+
+    def _forget(self, key: tuple[str, str], link: _Link) -> None:
+        if self._links.get(key) is link:
+            del self._links[key]
 
     async def _refusal(self, body: Body, redirected: bool) -> SourceError:
         text = await _beginning(body)

@@ -15,6 +15,7 @@ from acestep_fetch.engine.transfer import Flight
 from acestep_fetch.engine.workload import Workload
 
 TICK: Final = 0.5  # seconds
+OUTLIVED: Final = 0.5  # seconds by which other connections must have moved later for a silence to be one's own
 _CRAWL: Final = 0.05  # of the usual speed
 _CRAWL_AT: Final = 10_000.0  # bytes a second
 _MOST_REPLACED: Final = 3  # flights of one file
@@ -59,15 +60,17 @@ class Watch:
     def _end_silent(self, now: float) -> None:
         flights = [flight for flight in self._workload.flights if not flight.held_up]
         silent = self._context.options.stall_timeout
-        moving = any(now - flight.last_byte < silent for flight in flights)
-        patience = silent if moving else 3 * silent  # the link itself may be down: replacing would not help
+        newest = max((source.last_byte for source in self._workload.sources.values()), default=0.0)
         for flight in flights:
+            waits = flight.last_byte == flight.began  # for its first byte, which a busy hub may take its time for
+            outlived = newest - flight.last_byte > OUTLIVED  # if not, the link itself may be down
+            patience = silent if outlived and not waits else 3 * silent
             if now - flight.last_byte > patience:
                 self._end(flight, "is silent")
 
     def _end_crawling(self, now: float) -> None:
         """Ends flights far slower than others, where what they still need is worth a new connection."""
-        patience = self._context.options.stall_timeout / 2
+        patience = self._context.options.stall_timeout
         usual = max((source.score.speed for source in self._workload.sources.values()), default=0.0)
         for flight in self._workload.flights:
             if (
