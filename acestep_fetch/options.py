@@ -66,7 +66,7 @@ class Options:
     probe_url: str = GOOGLE_CHECK
     probe_deadline: float = 3.0
 
-    connections: int = 16  # at most, to one hub
+    connections: int = 32  # at most, to one hub
     limit_rate: int | None = None  # bytes a second, all connections together
     connect_timeout: float = 10.0
     stall_timeout: float = 3.0  # silence on one connection, while others move, before it is replaced

@@ -78,6 +78,11 @@ class Hub(Protocol):
         """Scheme, host and port."""
         ...
 
+    @property
+    def resolver_slots(self) -> int:
+        """How many requests the hub's resolver takes at once without trouble."""
+        ...
+
     async def probe(self, repo: RepoId, timeout: float) -> int:
         """Asks one small question; returns the HTTP status (below 500 = usable). Raises `SourceError`."""
         ...

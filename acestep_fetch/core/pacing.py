@@ -1,4 +1,4 @@
-"""How many connections a hub is given: start wide, halve when it says that it is busy, grow back slowly.
+"""How many connections a hub is given for large files: start wide, halve when it is busy, grow back slowly.
 
 State is a value and every step a function of it and of the time, so that another policy can take this one's place.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+WIDE: Final = 16  # connections that fill most links; more of them only fight for it
 GROW_EVERY: Final = 10.0  # seconds between one connection more after a back-off
 HALVE_ONCE_IN: Final = 2.0  # seconds in which several "busy" answers count as one
 
@@ -22,7 +23,8 @@ class Pace:
     halved: float = float("-inf")
 
 
-def wide_start(ceiling: int, now: float) -> Pace:
+def wide_start(allowed: int, now: float) -> Pace:
+    ceiling = min(allowed, WIDE)
     return Pace(limit=ceiling, ceiling=ceiling, changed=now)
 
 

@@ -51,8 +51,9 @@ class Scheduler:
     async def _work(self, source: Source, index: int) -> None:
         while True:
             changed = self._changed
-            pause = source.pause(index, self._context.clock())
-            flight = None if pause else self.workload.next(source)
+            pause = source.pause(self._context.clock())
+            spare = index >= source.pace.limit
+            flight = None if pause else self.workload.next(source, spare=spare)
             if flight is None:
                 await _wait(changed, pause or _IDLE)
                 continue

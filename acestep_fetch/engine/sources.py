@@ -29,7 +29,6 @@ _REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 _LINK_REFUSED: Final = frozenset((401, 403, 410))
 _MOST_HOPS: Final = 10
 _EXPLANATION: Final = 8 * 1024  # bytes of an error's body that are read
-_RESOLVER_REQUESTS: Final = 8  # in flight at once: hubs meter them
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class Source:
         self.token_dropped: float | None = None  # when the hub refused it
         self._outage = False
         self._resolver_from = 0.0  # when the resolver may be asked again
-        self._resolver = asyncio.Semaphore(_RESOLVER_REQUESTS)
+        self._resolver = asyncio.Semaphore(hub.resolver_slots)
 
     @property
     def name(self) -> HubName:
@@ -100,13 +99,11 @@ class Source:
         self._outage |= went_down
         return went_down
 
-    def pause(self, index: int, now: float) -> float:
-        """Seconds for which connection number `index` should not ask; 0 if it may."""
+    def pause(self, now: float) -> float:
+        """Seconds for which a further connection should not ask; 0 if it may."""
         if now < self.score.ready_at:
             return self.score.ready_at - now
-        if index >= self.pace.limit or (self.score.is_suspect and self.active):
-            return 1.0
-        return 0.0
+        return 1.0 if self.score.is_suspect and self.active else 0.0
 
     def rests_until(self, place: Place | None = None) -> float:
         """When a file (any file, if None) may be asked for: a link in hand needs no resolver."""

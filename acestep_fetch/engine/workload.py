@@ -76,8 +76,15 @@ class Workload:
             transfer.missing.add(Span(flight.offset, flight.stop))
             self._wake()
 
-    def next(self, source: Source) -> Flight | None:
-        """What an idle connection to `source` should fetch; None where it has nothing to do."""
+    def next(self, source: Source, *, spare: bool = False) -> Flight | None:
+        """What an idle connection to `source` should fetch; None where it has nothing to do.
+
+        A `spare` connection is one beyond the pace: it waits for round trips, not for bandwidth, so it takes small
+        files while there is nothing large to fetch.
+        """
+        if spare:
+            busy = any(transfer.missing for transfer in self._large)
+            return None if busy else self._small_file(source)
         enough = self._smalls[source.name] >= max(1, source.pace.limit // _SMALL_SHARE)
         large = self._large_span(source) if enough else None
         return large or self._small_file(source) or self._large_span(source) or self._stolen(source)

@@ -33,6 +33,7 @@ class HuggingFace:
     """
 
     name: HubName = HubName.HUGGINGFACE
+    resolver_slots: int = 32  # it counts requests in a window of five minutes, not at once
 
     def __init__(
         self,

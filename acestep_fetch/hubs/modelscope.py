@@ -36,6 +36,7 @@ class ModelScope:
     """
 
     name: HubName = HubName.MODELSCOPE
+    resolver_slots: int = 8  # no limit is published; both official clients stay at this or below
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acestep_fetch.core.pacing import GROW_EVERY, HALVE_ONCE_IN, Pace, after_busy, after_tick, wide_start
+from acestep_fetch.core.pacing import GROW_EVERY, HALVE_ONCE_IN, WIDE, Pace, after_busy, after_tick, wide_start
 from acestep_fetch.core.scoring import LONGEST_REST, OPEN_AFTER, Score, after_failure, after_first_byte, after_speed
 
 jitters = st.floats(0, 1, exclude_max=True)
@@ -98,7 +98,7 @@ def test_the_pace_keeps_to_its_bounds_and_moves_at_its_own_rate(
     ceiling: int, steps: list[tuple[object, float]]
 ) -> None:
     pace, now = wide_start(ceiling, 0.0), 0.0
-    assert pace.limit == ceiling
+    assert pace.limit == min(ceiling, WIDE)
     for step, passed in steps:
         now += passed
         before, pace = pace, step(pace, now)  # type: ignore[operator]
