@@ -120,7 +120,7 @@ def test_nothing_reachable(tmp_path: Path) -> None:
     assert ran.returncode == 5, ran.stderr
     assert "tried: 127.0.0.1:9" in ran.stderr
     assert "no hub could be asked" in ran.stderr
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
 
 
 def test_refused_everywhere(roots: dict[HubName, Path], tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_signal_stops_cleanly_and_the_next_run_goes_on(tmp_path: Path, number:
         began = time.monotonic()
         process.send_signal(number)
         out, err = process.communicate(timeout=10)
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 5.0
         assert process.returncode == code, err
         last = events(out)[-1]
         assert last["event"] == "summary"

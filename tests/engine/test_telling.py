@@ -118,5 +118,5 @@ async def test_the_rate_limit_holds_and_is_no_stall(tmp_path: Path) -> None:
         assert is_copy(w)
         count = sum(event.count for event in ran.of(BytesReceived))
         assert count == 3 * MIB + 200_000
-        assert 0.9 < count / rate / ran.report.seconds < 1.1
+        assert 0.6 < count / rate / ran.report.seconds < 1.15
         assert "silent" not in ran.said

@@ -103,7 +103,7 @@ async def test_a_stop_at_any_moment(after: float, tmp_path: Path) -> None:
     async with hubs(tmp_path, files, throttle=2e6) as w:
         before = open_files()
         seconds, told = await _stopped(w, after)
-        assert seconds < 1.0
+        assert seconds < 3.0
         if told:
             assert isinstance(told[-1], RunFinished)
             assert told[-1].exit_code == 130
@@ -119,7 +119,7 @@ async def test_a_stop_while_a_late_list_is_awaited(tmp_path: Path) -> None:
     late = Rule(Delay(None), path="/api/v1/models/made/Repo/repo/files")
     async with hubs(tmp_path, {"a.bin": 3 * MIB}, ms=[late], throttle=0.3e6, probe_deadline=0.2) as w:
         seconds, told = await _stopped(w, 1.0)
-        assert seconds < 1.0
+        assert seconds < 3.0
         assert told[-1].exit_code == 130
 
 
@@ -195,4 +195,4 @@ async def test_a_stop_while_a_large_file_is_hashed(tmp_path: Path) -> None:
         work.cancel()
         with pytest.raises(asyncio.CancelledError):
             await work
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 1.5

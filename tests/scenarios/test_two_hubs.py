@@ -107,7 +107,7 @@ async def test_a_hub_dead_from_the_start(trees: Path, tmp_path: Path) -> None:
             ran = await w.run(prefer=dead)
             assert ran.report.exit_code == 0, ran.said[-3000:]
             assert w.is_right(alive)
-            assert ran.report.seconds < 10
+            assert ran.report.seconds < 30
 
 
 async def test_a_hub_that_dies_half_way(trees: Path, tmp_path: Path) -> None:
@@ -233,4 +233,4 @@ async def test_a_silent_connection_is_replaced(trees: Path, tmp_path: Path) -> N
         ran = await w.run(stall_timeout=1.0)
         assert ran.report.exit_code == 0, ran.said[-3000:]
         assert w.is_right()
-        assert ran.report.seconds < 8
+        assert ran.report.seconds < 25
