@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -33,6 +33,12 @@ class Body(Protocol):
 
     async def read(self) -> bytes:
         """The next bytes as they come in, b"" at the clean end. Raises `SourceError` on anything else."""
+        ...
+
+    async def fill(self, buffer: memoryview, arrived: Callable[[int], bool]) -> int:
+        """Puts bytes into `buffer` as they come in and returns how many: as many as it holds, unless the body ends
+        before (0 at its end), or `arrived`, which is told the size of each arrival, says that it is enough. Raises
+        `SourceError`; what had arrived by then is in the buffer. Not to be mixed with `read`."""
         ...
 
 

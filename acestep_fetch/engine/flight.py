@@ -20,6 +20,7 @@ from acestep_fetch.storage.checksum import Digests, digests_of
 from acestep_fetch.storage.parts import PieceWriter
 
 BATCH: Final = 1 << 20  # bytes that are handed to the disk at once
+TELL_EVERY: Final = 0.1  # seconds between two events about one flight's bytes
 
 
 class Reader:
@@ -27,29 +28,63 @@ class Reader:
 
     def __init__(self, flight: Flight, opened: Opened, context: Context, budget: Budget) -> None:
         self._flight, self._opened, self._context, self._budget = flight, opened, context, budget
-        self._at = opened.span.start
+        self._skip = flight.start - opened.span.start  # what comes before the first byte that is wanted
+        self._untold, self._told = 0, context.clock()
+        self.filled = 0  # wanted bytes in the buffer, whatever becomes of `fill`
 
-    async def next(self) -> bytes | memoryview:
-        """The next bytes that the flight wants; b"" once it has all that this reply can give."""
+    async def fill(self, buffer: memoryview) -> int:
+        """Puts the next bytes that the flight wants into `buffer`; 0 once it has all that this reply can give."""
+        await self._pass_by(buffer)
+        self.filled = 0
+        flight, span = self._flight, self._opened.span
+        if (left := min(flight.stop, span.stop) - flight.offset) <= 0:
+            return 0
+        try:
+            came = await self._opened.body.fill(buffer[: self._budget.grain(left)], self._arrived)
+        finally:
+            self._tell()
+        if not came:
+            raise SourceError(Failure.SHORT, f"the body ended {span.stop - flight.offset} bytes early")
+        await self._pay(came)
+        return self.filled
+
+    async def _pass_by(self, buffer: memoryview) -> None:
+        while self._skip:
+            count = await self._opened.body.fill(buffer[: self._budget.grain(self._skip)], self._passed)
+            if not count:
+                raise SourceError(Failure.SHORT, "the body ended before the bytes that are missing")
+            self._skip -= count
+            await self._pay(count)
+
+    def _passed(self, count: int) -> bool:
+        self._note_time()
+        return True
+
+    def _arrived(self, count: int) -> bool:
+        """What is here is not to be stolen any more, so it is counted at once."""
         flight = self._flight
-        while flight.offset < min(flight.stop, self._opened.span.stop):
-            chunk = await self._opened.body.read()
-            now = self._context.clock()
-            if not chunk:
-                raise SourceError(Failure.SHORT, f"the body ended {self._opened.span.stop - self._at} bytes early")
-            if flight.offset == flight.start and flight.last_byte == flight.began:
-                flight.source.answered(now - flight.began)
-            flight.last_byte = flight.source.last_byte = now
-            skip = max(0, flight.offset - self._at)
-            self._at += len(chunk)
-            wanted = memoryview(chunk)[skip : skip + flight.remaining]
-            flight.offset += len(wanted)  # before any wait: what is here is not to be stolen
-            await self._pay(len(chunk))
-            if wanted:
-                flight.transfer.by_source[flight.source.name] += len(wanted)
-                self._context.emit(BytesReceived(flight.transfer.label, flight.source.name, len(wanted)))
-                return wanted
-        return b""
+        now = self._note_time()
+        wanted = min(count, flight.remaining)
+        flight.offset += wanted
+        self.filled += wanted
+        self._untold += wanted
+        if now - self._told >= TELL_EVERY:
+            self._tell()
+        return flight.offset < flight.stop
+
+    def _note_time(self) -> float:
+        flight, now = self._flight, self._context.clock()
+        if flight.last_byte == flight.began:
+            flight.source.answered(now - flight.began)
+        flight.last_byte = flight.source.last_byte = now
+        return now
+
+    def _tell(self) -> None:
+        if self._untold:
+            flight, count = self._flight, self._untold
+            self._untold, self._told = 0, self._context.clock()
+            flight.transfer.by_source[flight.source.name] += count
+            self._context.emit(BytesReceived(flight.transfer.label, flight.source.name, count))
 
     async def _pay(self, count: int) -> None:
         """Waits until the budget has `count` more bytes."""
@@ -75,49 +110,45 @@ async def fetch_span(flight: Flight, context: Context, budget: Budget) -> None:
 async def _pour(flight: Flight, writer: PieceWriter, context: Context, budget: Budget) -> None:
     transfer = flight.transfer
     asked = Span(0, transfer.file.size) if flight.whole else Span(flight.start, flight.stop)
-    batch, waiting = list[bytes | memoryview](), 0
-    try:
-        async with (
-            _watched(flight),
-            flight.source.open(transfer.places[flight.source.name], asked) as opened,
-        ):
-            if opened.span.start < flight.start and not flight.whole:
-                raise SourceError(Failure.NO_RANGES, "the whole file came where a part was asked for")
-            reader = Reader(flight, opened, context, budget)
-            while chunk := await reader.next():
-                batch.append(chunk)
-                waiting += len(chunk)
-                if waiting >= BATCH:
-                    full, batch, waiting = batch, [], 0
-                    flight.held_up = True
-                    await context.disk.run(writer.write, full)
-                    flight.held_up, flight.last_byte = False, context.clock()
-                    transfer.hold(Span(flight.start, writer.offset))
-    finally:
-        if batch:
-            await context.disk.run(writer.write, batch)
+    buffer = memoryview(bytearray(min(BATCH, len(asked))))
+    async with (
+        _watched(flight),
+        flight.source.open(transfer.places[flight.source.name], asked) as opened,
+    ):
+        if opened.span.start < flight.start and not flight.whole:
+            raise SourceError(Failure.NO_RANGES, "the whole file came where a part was asked for")
+        reader = Reader(flight, opened, context, budget)
+        try:
+            while count := await reader.fill(buffer):
+                flight.held_up, reader.filled = True, 0
+                await context.disk.run(writer.write, [buffer[:count]])
+                flight.held_up, flight.last_byte = False, context.clock()
+                transfer.hold(Span(flight.start, writer.offset))
+        finally:
+            if reader.filled:
+                await context.disk.run(writer.write, [buffer[: reader.filled]])
 
 
 async def fetch_small(flight: Flight, context: Context, budget: Budget) -> None:
     """Fetches a small file whole into memory and finishes its transfer, or raises WRONG_BYTES."""
     transfer = flight.transfer
-    data = bytearray()
+    buffer, got = memoryview(bytearray(transfer.file.size)), 0
     try:
         async with (
             _watched(flight),
             flight.source.open(transfer.places[flight.source.name], Span(0, transfer.file.size)) as opened,
         ):
             reader = Reader(flight, opened, context, budget)
-            while chunk := await reader.next():
-                data += chunk
-        digests = _proven(transfer, bytes(data))
+            while count := await reader.fill(buffer[got:]):
+                got += count
+        digests = _proven(transfer, bytes(buffer))
     except BaseException as exc:
-        flight.offset = flight.start
-        if data:
-            transfer.by_source[flight.source.name] -= len(data)
-            context.emit(BytesDropped(transfer.label, len(data), str(exc)))
+        if dropped := flight.offset - flight.start:
+            flight.offset = flight.start
+            transfer.by_source[flight.source.name] -= dropped
+            context.emit(BytesDropped(transfer.label, dropped, str(exc)))
         raise
-    transfer.finish(digests, bytes(data))
+    transfer.finish(digests, bytes(buffer))
 
 
 def _proven(transfer: Transfer, data: bytes) -> Digests:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 _BURST_SECONDS: Final = 0.25
+_GRAIN_SECONDS: Final = 0.02
 
 
 class Budget:
@@ -22,6 +23,10 @@ class Budget:
     @property
     def limited(self) -> bool:
         return self._rate is not None
+
+    def grain(self, count: int) -> int:
+        """How many of `count` bytes to ask for at a time."""
+        return count if self._rate is None else min(count, max(1, int(self._rate * _GRAIN_SECONDS)))
 
     async def take(self, count: int) -> None:
         """Returns when `count` more bytes fit the budget."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
@@ -18,6 +19,7 @@ import aiohttp
 from acestep_fetch import __version__
 from acestep_fetch.core.errors import Failure, SourceError
 from acestep_fetch.core.interfaces import Body, Request
+from acestep_fetch.transport.intake import Arrived, Intake, take_over
 
 READ_BUFFER: Final = 256 * 1024  # bytes a connection may hold before it stops reading from its socket
 KEEP_ALIVE: Final = 15.0
@@ -60,21 +62,62 @@ class Streams:
             raise RuntimeError("Streams is used outside of its context")
         with translated():
             reply = await self._session.get(request.url, headers=request.headers, allow_redirects=False)
+        body = _AiohttpBody(reply)
         try:
-            yield _AiohttpBody(reply)
+            yield body
         finally:
-            reply.release() if reply.content.at_eof() else reply.close()
+            body.close()
 
 
 class _AiohttpBody:
+    """A reply of aiohttp's. `read` and `fill` are not to be mixed."""
+
     def __init__(self, reply: aiohttp.ClientResponse) -> None:
         self._reply = reply
         self.status = reply.status
         self.headers: Mapping[str, str] = {key.lower(): value for key, value in reply.headers.items()}
+        self._early: deque[memoryview] | None = None  # what arrived before anybody asked; None: nobody has yet
+        self._intake: Intake | None = None
+
+    def close(self) -> None:
+        """Lets the connection be used again where the body has been read to its end; ends it otherwise."""
+        if self._intake and self._intake.left:
+            self._intake.abort()  # at once: TLS would go on reading for its farewell
+        if self._reply.content.at_eof():
+            self._reply.release()
+        else:
+            self._reply.close()
 
     async def read(self) -> bytes:
         with translated():
             return await self._reply.content.readany()
+
+    async def fill(self, buffer: memoryview, arrived: Arrived) -> int:
+        if self._early is None:
+            with translated():
+                early, self._intake = take_over(self._reply)
+            self._early = deque(memoryview(chunk) for chunk in early)
+        filled, goes_on = self._from_early(buffer, arrived)
+        if goes_on and filled < len(buffer) and self._intake and self._intake.left:
+            filled += await self._intake.fill(buffer[filled:], arrived)
+        elif goes_on and not self._intake:
+            while goes_on and filled < len(buffer) and (chunk := await self.read()):
+                self._early.append(memoryview(chunk))
+                more, goes_on = self._from_early(buffer[filled:], arrived)
+                filled += more
+        return filled
+
+    def _from_early(self, buffer: memoryview, arrived: Arrived) -> tuple[int, bool]:
+        filled, goes_on = 0, True
+        while self._early and goes_on and filled < len(buffer):
+            chunk = self._early.popleft()
+            count = min(len(chunk), len(buffer) - filled)
+            buffer[filled : filled + count] = chunk[:count]
+            if count < len(chunk):
+                self._early.appendleft(chunk[count:])
+            filled += count
+            goes_on = arrived(count)
+        return filled, goes_on
 
 
 @contextmanager
