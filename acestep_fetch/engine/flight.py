@@ -28,12 +28,13 @@ class Reader:
     def __init__(self, flight: Flight, opened: Opened, context: Context, budget: Budget) -> None:
         self._flight, self._opened, self._context, self._budget = flight, opened, context, budget
         self._at = opened.span.start
+        self._rest = memoryview(b"")  # was read, but is more than passes the budget at once
 
     async def next(self) -> bytes | memoryview:
         """The next bytes that the flight wants; b"" once it has all that this reply can give."""
         flight = self._flight
         while flight.offset < min(flight.stop, self._opened.span.stop):
-            chunk = await self._opened.body.read()
+            chunk = await self._chunk()
             now = self._context.clock()
             if not chunk:
                 raise SourceError(Failure.SHORT, f"the body ended {self._opened.span.stop - self._at} bytes early")
@@ -51,12 +52,23 @@ class Reader:
                 return wanted
         return b""
 
+    async def _chunk(self) -> bytes | memoryview:
+        """The next bytes that came in, no more of them than pass the budget at once."""
+        if not self._budget.chunk:
+            return await self._opened.body.read()
+        if not self._rest:
+            self._rest = memoryview(await self._opened.body.read())
+        chunk, self._rest = self._rest[: self._budget.chunk], self._rest[self._budget.chunk :]
+        return chunk
+
     async def _pay(self, count: int) -> None:
         """Waits until the budget has `count` more bytes."""
         if self._budget.limited:
             self._flight.held_up = True
-            await self._budget.take(count)
+            waited = await self._budget.take(count)
             self._flight.held_up, self._flight.last_byte = False, self._context.clock()
+            if waited:
+                self._flight.throttled = self._flight.last_byte
 
 
 async def fetch_span(flight: Flight, context: Context, budget: Budget) -> None:
