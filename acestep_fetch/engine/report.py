@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from acestep_fetch.core.errors import FetchError, PartialError
-from acestep_fetch.core.events import BytesCompared, BytesReceived, Event, FileReused, FileVerified, ModelReady, PlanMade
+from acestep_fetch.core.events import (
+    BytesCompared,
+    BytesReceived,
+    Event,
+    FileReused,
+    FileVerified,
+    ModelReady,
+    PlanMade,
+)
 
 
 @dataclass(slots=True)

@@ -101,7 +101,9 @@ def test_every_second_is_the_rate_while_somebody_always_waits(given_: tuple[int,
 def test_no_second_is_more_than_the_rate_whoever_takes(
     rate: int, shares: list[list[float]], pauses: list[float]
 ) -> None:
-    takers = [Taker([max(1, int(s * rate / 50)) for s in mine], pauses[n:] + pauses[:n]) for n, mine in enumerate(shares)]
+    takers = [
+        Taker([max(1, int(s * rate / 50)) for s in mine], pauses[n:] + pauses[:n]) for n, mine in enumerate(shares)
+    ]
     found = windows(played(Line(rate), takers, 5.0), START - 1, START + 6)
     assert max(found, default=0) <= rate * (1 + TOLERANCE)
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from acestep_fetch.api import fetch_async
 from acestep_fetch.core.events import BytesCompared, BytesReceived, Event, PieceRepaired
 from acestep_fetch.engine.limits import Budget
+from acestep_fetch.engine.transfer import Flight
+from acestep_fetch.engine.watch import Watch
 from acestep_fetch.storage.parts import RECORD_EVERY
 from tests.bench.figures import most_at_once, windowed
 from tests.engine.conftest import MIB, ended, hubs, is_copy
 from tests.engine.test_repairing import leave_part
-from tests.scenarios.conftest import HF, MS, World
+from tests.scenarios.conftest import HF, World
 from tests.support.faults import Rule, Status
 from tests.support.recorder import Entry, Kind
 from tests.support.trees import content_of, tree_digests
@@ -63,13 +67,27 @@ async def test_every_second_is_the_rate_over_all_connections_of_both_hubs(tmp_pa
     assert min(sources.values()) > MIB  # the limit is one for both
 
 
-async def test_a_limited_connection_is_neither_replaced_nor_stolen_from(tmp_path: Path) -> None:
+async def test_a_limited_connection_is_not_stolen_from(tmp_path: Path) -> None:
     async with hubs(tmp_path, {"a.bin": 3 * MIB}, stall_timeout=0.2, connections=8) as w:
         ran = await ended(w, limit_rate=600_000)
         assert ran.report.exit_code == 0
         assert is_copy(w)
         assert "replaced" not in ran.said
-        assert len([entry for entry in carrying(w) if entry.kind is Kind.CONTENT]) <= 4  # spans of 1 MiB at the least
+        assert len([entry for entry in carrying(w) if entry.kind is Kind.CONTENT]) == 3  # spans of 1 MiB
+
+
+@pytest.mark.parametrize(("throttled", "is_ended"), [(float("-inf"), True), (11.0, False), (5.0, True)])
+def test_a_limited_connection_does_not_crawl(throttled: float, is_ended: bool) -> None:
+    """One of many under a low limit, which waits for the network just when the timer looks."""
+    ended_at = list[float]()
+    source: Any = SimpleNamespace(name=HF, score=SimpleNamespace(speed=3000.0))
+    flight = Flight(cast(Any, SimpleNamespace(replaced=0, label="a")), source, 0, MIB, began=0.0)
+    flight.speed, flight.throttled = 3000.0, throttled
+    flight.scope = cast(Any, SimpleNamespace(reschedule=ended_at.append))
+    context: Any = SimpleNamespace(options=SimpleNamespace(stall_timeout=3.0), emit=lambda event: None)
+    workload: Any = SimpleNamespace(flights=[flight], sources={HF: source})
+    Watch(context, workload, cast(Any, None), lambda: None)._end_crawling(12.0)
+    assert bool(ended_at) is is_ended
 
 
 async def test_what_repair_compares_is_limited_and_counted(tmp_path: Path) -> None:
