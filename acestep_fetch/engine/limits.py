@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from acestep_fetch.core.budget import Line, after_taking, chunk_size
+from acestep_fetch.core.budget import after_taking, chunk_size, line_of
 
 _TOO_SHORT: Final = 0.001  # seconds: timers are no finer
 
@@ -20,7 +20,7 @@ class Budget:
 
     def __init__(self, rate: int | None, clock: Callable[[], float]) -> None:
         self.chunk = chunk_size(rate) if rate else None  # the most bytes to use at once; None: any number
-        self._line = Line(rate) if rate else None
+        self._line = line_of(rate) if rate else None
         self._clock = clock
 
     @property
