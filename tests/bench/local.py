@@ -81,16 +81,16 @@ def limit(runs: int, where: Path) -> dict[str, Any]:
                     row = json.loads((where / "log").read_text().splitlines()[-1])
                     found.append({**row, "rate": rate, "cpu": used.cpu, "code": used.code})
                     print(f"bench: limit: {found[-1]}", flush=True)
-    return {"windows": found}
+    return {"runs": {"acestep-fetch": found}}
 
 
 def table(name: str, played: dict[str, Any]) -> str:
     """The runs of `tls` or `big`, or of `limit`, a row each."""
     if "skipped" in played:
         return f"{name}: {played['skipped']}\n"
-    if "windows" in played:
+    if name == "limit":
         head = ("limit MB/s", "windows of 1 s", "least", "mean", "most", "1 % least", "1 % most", "hubs", "CPU s")
-        return grid(head, [_window_row(each) for each in played["windows"]])
+        return grid(head, [_window_row(each) for each in played["runs"]["acestep-fetch"]])
     head = ("tool", "wall s", "CPU s/GiB", "RSS MiB", "tail s", "exit", "right")
     gib = 4 if name == "big" else 1
     return grid(
