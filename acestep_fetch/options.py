@@ -67,6 +67,7 @@ class Options:
     probe_deadline: float = 3.0
 
     connections: int = 32  # at most, to one hub
+    jobs: int | None = None  # files under way at once, at most; None: as many as go well
     limit_rate: int | None = None  # bytes a second, all connections together
     connect_timeout: float = 10.0
     stall_timeout: float = 3.0  # silence on one connection, while others move, before it is replaced
@@ -76,7 +77,9 @@ class Options:
     def __post_init__(self) -> None:
         for name in ("probe_deadline", "connect_timeout", "stall_timeout", "give_up_after"):
             _above_zero(getattr(self, name), name)
-        _connections(self.connections, "connections")
+        _count(self.connections, "connections")
+        if self.jobs is not None:
+            _count(self.jobs, "jobs")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, **given: object) -> Options:
@@ -112,9 +115,17 @@ def _above_zero(value: float, what: str) -> float:
     return value
 
 
-def _connections(value: int, what: str) -> int:
+def parse_count(text: str) -> int:
+    """A number of connections or files, from 1 to 256. Raises `UsageError`."""
+    try:
+        return _count(int(text), repr(text))
+    except ValueError:
+        raise UsageError(f"{text!r} is not a whole number from 1 to 256") from None
+
+
+def _count(value: int, what: str) -> int:
     if not 1 <= value <= 256:
-        raise UsageError(f"{what} must be from 1 to 256")
+        raise UsageError(f"{what} is not a whole number from 1 to 256")
     return value
 
 
@@ -130,7 +141,8 @@ _VARIABLES: Final[Mapping[str, tuple[tuple[str, ...], Callable[[str], object]]]]
     "modelscope_endpoint": (("MODELSCOPE_ENDPOINT", "MODELSCOPE_DOMAIN"), str),
     "probe_url": (("ACESTEP_FETCH_PROBE_URL",), str),
     "probe_deadline": (("ACESTEP_FETCH_PROBE_DEADLINE",), _seconds),
-    "connections": (("ACESTEP_FETCH_CONNECTIONS",), lambda text: _connections(int(text), "it")),
+    "connections": (("ACESTEP_FETCH_CONNECTIONS",), parse_count),
+    "jobs": (("ACESTEP_FETCH_JOBS",), parse_count),
     "limit_rate": (("ACESTEP_FETCH_LIMIT_RATE",), parse_size),
     "connect_timeout": (("ACESTEP_FETCH_CONNECT_TIMEOUT",), _seconds),
     "stall_timeout": (("ACESTEP_FETCH_STALL_TIMEOUT",), _seconds),

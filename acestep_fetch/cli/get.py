@@ -6,12 +6,12 @@ import argparse
 import contextlib
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from acestep_fetch import __version__
 from acestep_fetch.core.errors import UsageError
-from acestep_fetch.options import Options, expanded, parse_size, parse_source
+from acestep_fetch.options import Options, expanded, parse_count, parse_size, parse_source
 
 if TYPE_CHECKING:
     from acestep_fetch.core.events import Listener
@@ -55,7 +55,9 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("-d", "--dir", metavar="DIR", help="the checkpoints folder (default ./checkpoints)")
     how.add_argument("-t", "--token", help="Hugging Face token; better: --token-file, it stays out of `ps`")
     how.add_argument("--token-file", metavar="FILE", help="a file that holds the token")
-    how.add_argument("--limit-rate", metavar="RATE", help="at most so much a second, e.g. 80MB/s")
+    how.add_argument("--limit-rate", metavar="RATE", help="at most so much a second, all together, e.g. 80MB/s")
+    how.add_argument("-x", "--connections", metavar="N", help="at most so many connections to one hub (default 32)")
+    how.add_argument("-j", "--jobs", metavar="N", help="at most so many files at once")
     show = top.add_argument_group("output")
     show.add_argument(
         "--progress", choices=["auto", "bar", "plain", "json", "none"], default="auto", help="how to show progress"
@@ -89,8 +91,18 @@ def _options(given: argparse.Namespace) -> Options:
         dry_run=given.dry_run,
         prefer=parse_source(given.prefer_source) if given.prefer_source else None,
         token=_token(given),
-        limit_rate=parse_size(given.limit_rate) if given.limit_rate else None,
+        connections=_told("--connections", given.connections, parse_count),
+        jobs=_told("--jobs", given.jobs, parse_count),
+        limit_rate=_told("--limit-rate", given.limit_rate, parse_size),
     )
+
+
+def _told(flag: str, text: str | None, parse: Callable[[str], int]) -> int | None:
+    """What a flag says, None where it is not given. Raises `UsageError` that names the flag."""
+    try:
+        return None if text is None else parse(text)
+    except UsageError as error:
+        raise UsageError(f"{flag}: {error.message}", hint=error.hint) from None
 
 
 def _token(given: argparse.Namespace) -> str | None:

@@ -102,6 +102,16 @@ class BytesReceived(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class BytesCompared(Event):
+    """Bytes that came only to be compared with what is held: traffic, but no progress."""
+
+    name: ClassVar[str] = "bytes_compared"
+    path: str
+    source: str
+    count: int  # always positive
+
+
+@dataclass(frozen=True, slots=True)
 class BytesDropped(Event):
     """Bytes counted before (received or held) that turned out to be of no use."""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from acestep_fetch.core.events import BytesReceived, Event, RunFinished
+from acestep_fetch.core.events import BytesCompared, BytesReceived, Event, RunFinished
 from acestep_fetch.display.sink import Sink
 from acestep_fetch.display.tally import Tally, View
 
@@ -115,7 +115,7 @@ class Pump:
             if self._finished:
                 return
             self._tally.update(event, self._clock())
-            if not isinstance(event, BytesReceived):
+            if not isinstance(event, BytesReceived | BytesCompared):
                 self._queue.append(Heard(event, self._wall()))
             self._finished = isinstance(event, RunFinished)
 

@@ -81,8 +81,8 @@ class Tally:
         self._moved = now
 
     def update(self, event: ev.Event, now: float) -> None:
-        if isinstance(event, ev.BytesReceived):
-            self._received(event, now)
+        if isinstance(event, ev.BytesReceived | ev.BytesCompared):
+            self._came(event, now)
         elif not isinstance(event, ev.Detail | ev.Note):
             self._moved = now
             self._other(event, now)
@@ -106,14 +106,15 @@ class Tally:
             idle=max(0.0, now - self._moved),
         )
 
-    def _received(self, event: ev.BytesReceived, now: float) -> None:
+    def _came(self, event: ev.BytesReceived | ev.BytesCompared, now: float) -> None:
         self._moved = now
         self._speed.add(event.count, now)
-        self._calm.add(event.count, now)
         self._by_source[event.source] = self._by_source.get(event.source, 0) + event.count
         if self._phase is Phase.WAITING:
             self._enter(Phase.DOWNLOADING)
-        self._count(event.path, event.count, now)
+        if isinstance(event, ev.BytesReceived):
+            self._calm.add(event.count, now)
+            self._count(event.path, event.count, now)
 
     def _other(self, event: ev.Event, now: float) -> None:
         match event:

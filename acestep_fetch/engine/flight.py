@@ -37,24 +37,26 @@ class Reader:
         await self._pass_by(buffer)
         self.filled = 0
         flight, span = self._flight, self._opened.span
-        if (left := min(flight.stop, span.stop) - flight.offset) <= 0:
-            return 0
-        try:
-            came = await self._opened.body.fill(buffer[: self._budget.grain(left)], self._arrived)
-        finally:
-            self._tell()
-        if not came:
-            raise SourceError(Failure.SHORT, f"the body ended {span.stop - flight.offset} bytes early")
-        await self._pay(came)
+        while self.filled < len(buffer) and (left := min(flight.stop, span.stop) - flight.offset) > 0:
+            room = buffer[self.filled : self.filled + self._at_once(left)]
+            try:
+                if not (came := await self._opened.body.fill(room, self._arrived)):
+                    raise SourceError(Failure.SHORT, f"the body ended {span.stop - flight.offset} bytes early")
+                await self._pay(came)
+            finally:
+                self._tell()
         return self.filled
 
     async def _pass_by(self, buffer: memoryview) -> None:
         while self._skip:
-            count = await self._opened.body.fill(buffer[: self._budget.grain(self._skip)], self._passed)
+            count = await self._opened.body.fill(buffer[: self._at_once(self._skip)], self._passed)
             if not count:
                 raise SourceError(Failure.SHORT, "the body ended before the bytes that are missing")
             self._skip -= count
             await self._pay(count)
+
+    def _at_once(self, count: int) -> int:
+        return min(count, self._budget.chunk or count)
 
     def _passed(self, count: int) -> bool:
         self._note_time()
@@ -68,7 +70,7 @@ class Reader:
         flight.offset += wanted
         self.filled += wanted
         self._untold += wanted
-        if now - self._told >= TELL_EVERY:
+        if now - self._told >= TELL_EVERY and not self._budget.limited:
             self._tell()
         return flight.offset < flight.stop
 
@@ -90,8 +92,10 @@ class Reader:
         """Waits until the budget has `count` more bytes."""
         if self._budget.limited:
             self._flight.held_up = True
-            await self._budget.take(count)
+            waited = await self._budget.take(count)
             self._flight.held_up, self._flight.last_byte = False, self._context.clock()
+            if waited:
+                self._flight.throttled = self._flight.last_byte
 
 
 async def fetch_span(flight: Flight, context: Context, budget: Budget) -> None:

@@ -1,4 +1,4 @@
-"""The bandwidth budget that all connections share."""
+"""The bandwidth budget that everything shares which reads a file's bytes from the network."""
 
 from __future__ import annotations
 
@@ -6,34 +6,40 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-_BURST_SECONDS: Final = 0.25
-_GRAIN_SECONDS: Final = 0.02
+from acestep_fetch.core.budget import after_taking, chunk_size, line_of
+
+_TOO_SHORT: Final = 0.001  # seconds: timers are no finer
 
 
 class Budget:
-    """A token bucket of `rate` bytes a second; None lets everything pass.
+    """`rate` bytes a second in every second, for all takers together; None lets everything pass.
 
-    A taker may overdraw, then waits until the debt is paid: chunks are never split and the mean is exact.
+    Takers pass in the order in which they come, and each waits for one chunk of every other at the most. Whoever has
+    read takes before using what it read; to be even, it uses no more than `chunk` bytes at once.
     """
 
     def __init__(self, rate: int | None, clock: Callable[[], float]) -> None:
-        self._rate, self._clock = rate, clock
-        self._level, self._at = 0.0, clock()
+        self.chunk = chunk_size(rate) if rate else None  # the most bytes to use at once; None: any number
+        self._line = line_of(rate) if rate else None
+        self._clock = clock
 
     @property
     def limited(self) -> bool:
-        return self._rate is not None
+        return self._line is not None
 
-    def grain(self, count: int) -> int:
-        """How many of `count` bytes to ask for at a time."""
-        return count if self._rate is None else min(count, max(1, int(self._rate * _GRAIN_SECONDS)))
+    async def take(self, count: int) -> bool:
+        """Returns when `count` more bytes have passed; True where they had to wait."""
+        waited = False
+        while self.chunk and count > 0:
+            waited |= await self._pass(min(count, self.chunk))
+            count -= self.chunk
+        return waited
 
-    async def take(self, count: int) -> None:
-        """Returns when `count` more bytes fit the budget."""
-        if self._rate is None:
-            return
+    async def _pass(self, count: int) -> bool:
+        assert self._line
         now = self._clock()
-        self._level = min(self._level + (now - self._at) * self._rate, _BURST_SECONDS * self._rate) - count
-        self._at = now
-        if self._level < 0:
-            await asyncio.sleep(-self._level / self._rate)
+        self._line = after_taking(self._line, count, now)
+        wait = self._line.until - now
+        if wait > _TOO_SHORT:
+            await asyncio.sleep(wait)
+        return wait > 0

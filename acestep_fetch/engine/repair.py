@@ -18,11 +18,12 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from acestep_fetch.core.errors import Failure, SourceError
-from acestep_fetch.core.events import BytesDropped, Detail, Note, PieceRepaired
+from acestep_fetch.core.events import BytesCompared, BytesDropped, Detail, Note, PieceRepaired
 from acestep_fetch.core.retry import backoff
 from acestep_fetch.core.spans import Span, SpanSet
 from acestep_fetch.engine.blame import Blame
 from acestep_fetch.engine.context import Context
+from acestep_fetch.engine.limits import Budget
 from acestep_fetch.engine.sources import Source
 from acestep_fetch.engine.transfer import Transfer
 from acestep_fetch.storage.journal import PIECE, Piece
@@ -37,9 +38,16 @@ class Repair:
     """Of one transfer. `locate` is called each time the digest is wrong, `confirm` once it is right."""
 
     def __init__(
-        self, transfer: Transfer, part: PartFile, sources: list[Source], blame: Blame, context: Context
+        self,
+        transfer: Transfer,
+        part: PartFile,
+        sources: list[Source],
+        blame: Blame,
+        budget: Budget,
+        context: Context,
     ) -> None:
         self._transfer, self._part, self._sources, self._blame, self._context = transfer, part, sources, blame, context
+        self._budget = budget
         self._equal = SpanSet()  # compared with another source
         self._disputed = SpanSet()
         self._suspect: str | None = None
@@ -146,12 +154,14 @@ class Repair:
         whole = Span(run[0].span.start, run[-1].span.stop)
         crcs, index, done = [0] * len(run), 0, whole.start
         async with (
-            _patient(60 + self._context.options.stall_timeout),
+            judge.slots,
+            _patient(60 + self._context.options.stall_timeout) as deadline,
             judge.open(self._transfer.places[judge.name], whole) as opened,
         ):
             if opened.span != whole:
                 raise SourceError(Failure.NO_RANGES, "ranges are not honoured")
             while done < whole.stop and (chunk := await opened.body.read()):
+                await self._pay(judge, len(chunk), deadline)
                 view = memoryview(chunk)[: whole.stop - done]
                 while view:
                     part = view[: run[index].span.stop - done]
@@ -161,6 +171,15 @@ class Repair:
         if done < whole.stop:
             raise SourceError(Failure.SHORT, "the body ended early")
         return crcs
+
+    async def _pay(self, judge: Source, count: int, deadline: asyncio.Timeout) -> None:
+        """Waits until the budget has `count` more bytes; the judge is not to blame for that time."""
+        if self._budget.limited:
+            left = (deadline.when() or 0.0) - self._context.clock()
+            deadline.reschedule(None)
+            await self._budget.take(count)
+            deadline.reschedule(self._context.clock() + left)
+        self._context.emit(BytesCompared(self._transfer.label, judge.name, count))
 
     async def _put_back(self, pieces: list[Piece], culprit: str | None = None) -> bool:
         for piece in pieces:
@@ -183,9 +202,9 @@ class Repair:
 
 
 @asynccontextmanager
-async def _patient(seconds: float) -> AsyncIterator[None]:
+async def _patient(seconds: float) -> AsyncIterator[asyncio.Timeout]:
     try:
-        async with asyncio.timeout(seconds):
-            yield
+        async with asyncio.timeout(seconds) as deadline:
+            yield deadline
     except TimeoutError:
         raise SourceError(Failure.STALLED, "too slow to be compared") from None

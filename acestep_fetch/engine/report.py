@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from acestep_fetch.core.errors import FetchError, PartialError
-from acestep_fetch.core.events import BytesReceived, Event, FileReused, FileVerified, ModelReady, PlanMade
+from acestep_fetch.core.events import (
+    BytesCompared,
+    BytesReceived,
+    Event,
+    FileReused,
+    FileVerified,
+    ModelReady,
+    PlanMade,
+)
 
 
 @dataclass(slots=True)
@@ -22,7 +30,7 @@ class Ledger:
 
     def listen(self, event: Event) -> None:
         match event:
-            case BytesReceived():
+            case BytesReceived() | BytesCompared():
                 self.bytes_fetched += event.count
                 self.by_source[event.source] += event.count
             case FileVerified():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -56,7 +57,9 @@ class Run:
         self._sources: dict[HubName, Source] = {}
         self._scheduler: Scheduler
         self._settled = asyncio.Event()
-        self._slots = asyncio.Semaphore(OPEN_PARTS)
+        jobs = context.options.jobs
+        self._large = asyncio.Semaphore(min(jobs or OPEN_PARTS, OPEN_PARTS))
+        self._any = asyncio.Semaphore(jobs) if jobs else nullcontext()
         self._joined = set[HubName]()
 
     @property
@@ -177,19 +180,24 @@ class Run:
     async def _carry(self, job: Job) -> None:
         """Takes one content from its first byte to its places."""
         transfer = job.transfer
-        if transfer.small:
-            self._scheduler.workload.add(transfer)
-            await transfer.settled()
-            await self._landed(job)
-        else:
-            async with self._slots:
-                await self._carry_large(job)
+        async with self._any:
+            if transfer.small:
+                await self._carry_small(job)
+            else:
+                async with self._large:
+                    await self._carry_large(job)
         if transfer.error:
             for component, path in job.targets:
                 await self._lost(component, path, transfer.error)
             return
         for component, _ in job.targets:
             await self._advance(component)
+
+    async def _carry_small(self, job: Job) -> None:
+        if job.transfer.open:
+            self._scheduler.workload.add(job.transfer)
+        await job.transfer.settled()
+        await self._landed(job)
 
     async def _carry_large(self, job: Job) -> None:
         """The part file is opened, closed, published or discarded here and nowhere else."""
@@ -199,7 +207,8 @@ class Run:
         part = await self._planner.open_part(job)
         try:
             frontier = Frontier(transfer, self._context, list(part.pieces.values()))
-            repair = Repair(transfer, part, list(self._sources.values()), self._scheduler.blame, self._context)
+            sources, scheduler = list(self._sources.values()), self._scheduler
+            repair = Repair(transfer, part, sources, scheduler.blame, scheduler.budget, self._context)
             self._scheduler.workload.add(transfer)
             await complete(transfer, part, frontier, repair)
             await transfer.grounded()

@@ -31,7 +31,7 @@ class Scheduler:
         self.workload = Workload(context, sources, self.wake)
         self.blame = Blame(context, self.workload.sources)
         self._context = context
-        self._budget = Budget(context.options.limit_rate, context.clock)
+        self.budget = Budget(context.options.limit_rate, context.clock)
         self._changed = asyncio.Event()
 
     def wake(self) -> None:
@@ -44,26 +44,27 @@ class Scheduler:
         watch = Watch(self._context, self.workload, self.blame, self.wake)
         async with asyncio.TaskGroup() as group:
             for source in self.workload.sources.values():
-                for index in range(self._context.options.connections):
+                for index in range(source.most):
                     group.create_task(self._work(source, index), name=f"{source.name}-{index}")
             group.create_task(watch.run(), name="watch")
 
     async def _work(self, source: Source, index: int) -> None:
         while True:
             changed = self._changed
-            pause = source.pause(self._context.clock())
-            spare = index >= source.pace.limit
-            flight = None if pause else self.workload.next(source, spare=spare)
-            if flight is None:
-                await _wait(changed, pause or _IDLE)
-                continue
-            await self._fly(flight)
+            async with source.slots:
+                pause = source.pause(self._context.clock())
+                spare = index >= source.pace.limit
+                flight = None if pause else self.workload.next(source, spare=spare)
+                if flight:
+                    await self._fly(flight)
+                    continue
+            await _wait(changed, pause or _IDLE)
 
     async def _fly(self, flight: Flight) -> None:
         transfer = flight.transfer
         self.workload.take_off(flight)
         try:
-            await (fetch_small if transfer.small else fetch_span)(flight, self._context, self._budget)
+            await (fetch_small if transfer.small else fetch_span)(flight, self._context, self.budget)
         except SourceError as error:
             self.blame.failed(flight, error)
         except OSError as exc:

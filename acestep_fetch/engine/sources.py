@@ -17,6 +17,7 @@ from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from acestep_fetch.core import links, pacing, scoring
+from acestep_fetch.core.budget import useful_connections
 from acestep_fetch.core.errors import Failure, SourceError
 from acestep_fetch.core.interfaces import Body, Hub, Request, Transport
 from acestep_fetch.core.model import HubName, Snapshot
@@ -61,7 +62,10 @@ class Source:
     def __init__(self, hub: Hub, transport: Transport, context: Context) -> None:
         self.hub = hub
         self.score = scoring.Score()
-        self.pace = pacing.wide_start(context.options.connections, context.clock())
+        options = context.options
+        self.most = useful_connections(options.connections, options.limit_rate)
+        self.slots = asyncio.Semaphore(self.most)  # one is held by whoever opens a span, for as long as it is open
+        self.pace = pacing.wide_start(self.most, context.clock())
         self.active = 0  # flights under way
         self.last_byte = 0.0  # when any of them brought something
         self.down_since: float | None = None  # when the failures that go on began

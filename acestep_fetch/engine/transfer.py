@@ -44,6 +44,7 @@ class Flight:
     sampled: int = 0  # offset at the last look at the clock
     whole: bool = False  # the source ignores ranges: read from the first byte on and skip what is held
     held_up: bool = False  # silent because our own budget or disk makes it wait
+    throttled: float = float("-inf")  # when our own budget last made it wait: its speed is not its own then
     scope: asyncio.Timeout | None = None
 
     def __post_init__(self) -> None:

@@ -75,6 +75,7 @@ class Watch:
         for flight in self._workload.flights:
             if (
                 flight.held_up
+                or now - flight.throttled < patience
                 or flight.whole
                 or now - flight.began < patience
                 or flight.transfer.replaced >= _MOST_REPLACED

@@ -18,6 +18,7 @@ from acestep_fetch.engine.sources import Source
 from acestep_fetch.engine.transfer import Flight, Transfer
 
 _SMALL_SHARE: Final = 4  # one connection in so many carries small files while there are large ones
+_THROTTLED: Final = 1.0  # seconds after the budget made it wait in which a flight is as fast as it may be
 _LOOK_AT: Final = 64  # small files an idle worker looks at before it gives way
 
 
@@ -137,7 +138,7 @@ class Workload:
             for transfer in self._large
             if self._serves(source, transfer) and source.name not in transfer.without_ranges
             for flight in transfer.flights
-            if not flight.whole
+            if not flight.whole and now - flight.throttled > _THROTTLED
         ]
         targets = [stealing.Target(flight.remaining, self._expected(flight, now)) for flight in candidates]
         theft = stealing.choose_victim(targets, source.score.speed, source.score.setup)

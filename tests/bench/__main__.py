@@ -21,7 +21,7 @@ from tests.bench.table import best_peer, grid, replaced, results, verdict
 from tests.bench.tools import OURS, TOOLS
 
 DOCUMENT: Final = ROOT / "docs" / "benchmarks.md"
-_LOCAL: Final = ("tls", "big")
+_LOCAL: Final = {"tls": local.tls, "big": local.big, "limit": local.limit}
 _BY_NAME: Final = {scenario.name: scenario for scenario in SCENARIOS}
 
 
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             played[scenario.name] = play(scenario, tools, args.runs, where, _say)
             _say("\n" + _told(scenario, played[scenario.name]))
             _save(args.json, played)
-    for name, measure in (("tls", local.tls), ("big", local.big)):
+    for name, measure in _LOCAL.items():
         if name in args.scenario:
             played[name] = measure(args.runs, where)
             _say("\n" + local.table(name, played[name]))

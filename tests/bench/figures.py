@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from statistics import median
 
 GIB = 1 << 30
@@ -80,6 +82,14 @@ def most_at_once(intervals: Iterable[Sequence[float]]) -> int:
         now += -1 if is_end else 1
         most = max(most, now)
     return most
+
+
+def windowed(came: Sequence[tuple[float, int]], skip: float = 1.0) -> list[float]:
+    """Bytes a second in each window of 1 s, from `came` (time, bytes) in order: one window begins with each arrival,
+    but for the first and the last `skip` seconds."""
+    times, sums = [at for at, _ in came], [0, *accumulate(count for _, count in came)]
+    inner = (i for i, at in enumerate(times) if times[0] + skip <= at and at + 1 <= times[-1] - skip)
+    return [float(sums[bisect_left(times, times[i] + 1)] - sums[i]) for i in inner]
 
 
 def added(counters: Iterable[dict[str, int]]) -> dict[str, int]:

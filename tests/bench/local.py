@@ -1,4 +1,4 @@
-"""What needs no link: the CPU of a verified GiB over TLS, and a file of 4 GiB for memory and tail."""
+"""What needs no link: the CPU of a verified GiB over TLS, a file of 4 GiB for memory and tail, and a rate limit."""
 
 from __future__ import annotations
 
@@ -7,20 +7,25 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from acestep_fetch.core.model import HubName
 from tests.bench.corpora import Corpus, corpus, missing_or_wrong
 from tests.bench.measure import Usage, run
 from tests.bench.network import PIPES, HubProcess, hub_command
-from tests.bench.scenarios import HF
+from tests.bench.scenarios import HF, MS
 from tests.bench.table import grid
 from tests.bench.tools import TOOLS, Job, installed
 
 _OURS = TOOLS[0]
+_RATES = (200_000, 2_000_000, 20_000_000, 200_000_000)  # bytes a second
+_SECONDS = 10.0  # less where the file ends before
 
 
 def tls(runs: int, where: Path) -> dict[str, Any]:
@@ -61,10 +66,31 @@ def big(runs: int, where: Path) -> dict[str, Any]:
     return {"runs": found}
 
 
+def limit(runs: int, where: Path) -> dict[str, Any]:
+    """What comes in each window of 1 s under ``--limit-rate``, from both hubs, for `_SECONDS` of each rate."""
+    things = corpus("gib", where / "corpora")
+    found = list[dict[str, Any]]()
+    with _hub(things) as hf, _hub(things, name=MS) as ms:
+        urls = {hub: f"http://127.0.0.1:{process.port}" for hub, process in ((HF, hf), (MS, ms))}
+        for rate in _RATES:
+            for _ in range(runs):
+                with _job(things, hf, where / "run") as job:
+                    job = replace(job, urls=urls)
+                    command = [sys.executable, "-m", "tests.bench.limited", str(job.checkpoints), things.repo]
+                    used = run([*command, str(rate), str(_SECONDS)], _OURS.environment(job), where / "log", timeout=120)
+                    row = json.loads((where / "log").read_text().splitlines()[-1])
+                    found.append({**row, "rate": rate, "cpu": used.cpu, "code": used.code})
+                    print(f"bench: limit: {found[-1]}", flush=True)
+    return {"runs": {"acestep-fetch": found}}
+
+
 def table(name: str, played: dict[str, Any]) -> str:
-    """The runs of `tls` or `big`, a row each."""
+    """The runs of `tls` or `big`, or of `limit`, a row each."""
     if "skipped" in played:
         return f"{name}: {played['skipped']}\n"
+    if name == "limit":
+        head = ("limit MB/s", "windows of 1 s", "least", "mean", "most", "1 % least", "1 % most", "hubs", "CPU s")
+        return grid(head, [_window_row(each) for each in played["runs"]["acestep-fetch"]])
     head = ("tool", "wall s", "CPU s/GiB", "RSS MiB", "tail s", "exit", "right")
     gib = 4 if name == "big" else 1
     return grid(
@@ -83,6 +109,11 @@ def table(name: str, played: dict[str, Any]) -> str:
             for each in sorted(runs, key=lambda each: float(each["cpu"]))
         ],
     )
+
+
+def _window_row(each: dict[str, Any]) -> tuple[str, ...]:
+    shares = [f"{each[key] * 100 - 100:+.2f} %" for key in ("least", "mean", "most", "low", "high")]
+    return (f"{each['rate'] / 1e6:g}", str(each["windows"]), *shares, str(each["hubs"]), f"{each['cpu']:.2f}")
 
 
 def _note(
@@ -113,9 +144,9 @@ def _job(things: Corpus, hub: HubProcess, where: Path) -> Iterator[Job]:
 
 
 @contextmanager
-def _hub(things: Corpus, content: str | None = None) -> Iterator[HubProcess]:
+def _hub(things: Corpus, content: str | None = None, name: HubName = HF) -> Iterator[HubProcess]:
     more = ["--port", "0", *(["--content", content] if content else [])]
-    process = subprocess.Popen(hub_command(things, HF, *more), **PIPES)
+    process = subprocess.Popen(hub_command(things, name, *more), **PIPES)
     try:
         yield (hub := HubProcess(process))
         hub.stop()

@@ -14,6 +14,7 @@ from acestep_fetch.catalogue import load_catalogue
 from acestep_fetch.cli import get, serve
 from acestep_fetch.cli import main as program
 from acestep_fetch.core.errors import UsageError
+from acestep_fetch.options import Options
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.receipts import Receipt, ReceiptFile, write_receipt
 from tests.cli.conftest import Run
@@ -51,6 +52,8 @@ DOCUMENTED = [
     ["--all", "--prefer-source", "huggingface"],
     ["--model", "x", "--dir", "d", "--token", "t", "--force", "--skip-main"],
     ["--include", "*.json", "--exclude", "*.md", "--revision", "main", "--dry-run"],
+    ["--connections", "4", "--jobs", "2"],
+    ["-x", "16", "-j8"],
     ["--token-file", "f", "--limit-rate", "80MB/s", "--progress", "json", "-q", "-v"],
 ]
 
@@ -62,12 +65,14 @@ def test_documented_flags_parse_word_for_word(arguments: list[str]) -> None:
 
 def test_flags_become_options() -> None:
     given = get.parser().parse_args(
-        ["-m", "a,b", "-m", "c", "-d", "x", "-t", SECRET, "--limit-rate", "1K", "--skip-main"]
+        ["-m", "a,b", "-m", "c", "-d", "x", "-t", SECRET, "--limit-rate", "1K", "--skip-main", "-x4", "-j", "2"]
     )
     options = get._options(given)
     assert options.models == ("a", "b", "c")
     assert (options.directory, options.token, options.limit_rate) == (Path("x"), SECRET, 1000)
     assert options.skip_main
+    assert (options.connections, options.jobs) == (4, 2)
+    assert get._options(get.parser().parse_args([])) == Options.from_environment()
 
 
 WRONG = {
@@ -77,6 +82,11 @@ WRONG = {
     "progress": (["--progress", "dots"], "invalid choice"),
     "model": (["--model", "acestep-v15-bse"], "did you mean acestep-v15-base?"),
     "rate": (["--limit-rate", "fast"], "'fast' is not a size"),
+    "rate's flag": (["--limit-rate", "fast"], "--limit-rate: "),
+    "connections": (["-x", "0"], "--connections: '0' is not a whole number from 1 to 256"),
+    "many connections": (["--connections", "257"], "--connections: "),
+    "jobs": (["-j", "many"], "--jobs: 'many' is not a whole number from 1 to 256"),
+    "no jobs": (["--jobs", ""], "--jobs: "),
     "source": (["--prefer-source", "hf"], "use huggingface, modelscope or auto"),
     "repository": (["--model", "a/b/c"], "OWNER/NAME"),
     "nothing left": (["--skip-main"], "--skip-main leaves nothing to fetch"),

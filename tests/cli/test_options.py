@@ -77,6 +77,7 @@ def test_other_sources_are_refused(text: str) -> None:
         ("ACESTEP_FETCH_PREFER_SOURCE", "modelscope", "prefer", HubName.MODELSCOPE),
         ("ACESTEP_DOWNLOAD_SOURCE", "huggingface", "prefer", HubName.HUGGINGFACE),
         ("ACESTEP_FETCH_CONNECTIONS", "4", "connections", 4),
+        ("ACESTEP_FETCH_JOBS", "1", "jobs", 1),
         ("ACESTEP_FETCH_LIMIT_RATE", "1MiB/s", "limit_rate", 1 << 20),
         ("ACESTEP_FETCH_STALL_TIMEOUT", " 2.5 ", "stall_timeout", 2.5),
         ("HF_ENDPOINT", "https://hf-mirror.com", "huggingface_endpoint", "https://hf-mirror.com"),
@@ -97,6 +98,7 @@ WRONG = [
     ("ACESTEP_DOWNLOAD_SOURCE", "both"),
     ("ACESTEP_FETCH_CONNECTIONS", "many"),
     ("ACESTEP_FETCH_CONNECTIONS", "1.5"),
+    ("ACESTEP_FETCH_JOBS", "all"),
     ("ACESTEP_FETCH_LIMIT_RATE", "fast"),
     ("ACESTEP_FETCH_PROBE_DEADLINE", "3s"),
     ("ACESTEP_FETCH_CONNECT_TIMEOUT", "x"),
@@ -117,6 +119,7 @@ def test_a_wrong_value_names_its_variable(variable: str, text: str) -> None:
     [
         ("ACESTEP_FETCH_CONNECTIONS", "0"),
         ("ACESTEP_FETCH_CONNECTIONS", "257"),
+        ("ACESTEP_FETCH_JOBS", "0"),
         ("ACESTEP_FETCH_PROBE_DEADLINE", "0"),
         ("ACESTEP_FETCH_STALL_TIMEOUT", "-1"),
         ("ACESTEP_FETCH_STALL_TIMEOUT", "nan"),
@@ -129,7 +132,7 @@ def test_a_value_out_of_bounds_names_its_variable(variable: str, text: str) -> N
 
 
 @pytest.mark.parametrize(
-    "given", [{"connections": 0}, {"connections": 257}, {"stall_timeout": 0.0}, {"probe_deadline": -1.0}]
+    "given", [{"connections": 0}, {"connections": 257}, {"jobs": 0}, {"stall_timeout": 0.0}, {"probe_deadline": -1.0}]
 )
 def test_what_cannot_work_cannot_be_built(given: dict[str, float]) -> None:
     with pytest.raises(UsageError, match=next(iter(given))):

@@ -48,6 +48,14 @@ def test_the_late_twin_of_a_verified_span_changes_nothing() -> None:
     assert counted.view(0.0).by_source == {"hf": 50, "ms": 5}
 
 
+def test_what_is_only_compared_is_traffic_and_no_progress() -> None:
+    counted = tally(plan(100), ev.FileStarted("a/x", 50, 0), ev.BytesCompared("a/x", "ms", 8))
+    view = counted.view(0.0)
+    assert (view.done, view.busy[0].done, dict(view.by_source)) == (0, 0, {"ms": 8})
+    assert view.speed > 0
+    assert view.eta is None
+
+
 def test_done_never_exceeds_the_total() -> None:
     assert tally(plan(10), ev.BytesReceived("a/x", "hf", 50)).view(0.0).done == 10
 

@@ -1,0 +1,150 @@
+"""Every second is the rate, whoever takes, and nobody waits for more than one chunk of each of the others."""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left
+from collections import Counter
+from itertools import accumulate
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acestep_fetch.core.budget import (
+    FEWEST_CONNECTIONS,
+    LARGEST_CHUNK,
+    LEAST_SHARE,
+    TOLERANCE,
+    Line,
+    after_taking,
+    chunk_size,
+    line_of,
+    useful_connections,
+)
+
+BURST = 0.01  # with chunks of a fiftieth
+START = 1e6  # clocks do not begin at 0
+
+
+class Passed(NamedTuple):
+    at: float
+    taker: int
+    count: int
+    came: float
+
+
+class Taker(NamedTuple):
+    chunks: list[int]  # over and over
+    pauses: list[float]  # before it takes the next one
+
+
+def played(line: Line, takers: list[Taker], seconds: float) -> list[Passed]:
+    """What passes while each taker takes, waits until that has passed, pauses and takes again."""
+    passed = list[Passed]()
+    turns = [(START + taker.pauses[-1], number, 0) for number, taker in enumerate(takers)]
+    heapq.heapify(turns)
+    while turns and turns[0][0] < START + seconds:
+        now, number, turn = heapq.heappop(turns)
+        chunks, pauses = takers[number]
+        count = chunks[turn % len(chunks)]
+        line = after_taking(line, count, now)
+        passed.append(Passed(max(now, line.until), number, count, now))
+        heapq.heappush(turns, (passed[-1].at + pauses[turn % len(pauses)], number, turn + 1))
+    return passed
+
+
+def windows(passed: list[Passed], begin: float, end: float) -> list[int]:
+    """Bytes in each second that begins or ends with something that passes."""
+    times = [each.at for each in passed]
+    assert times == sorted(times)  # in the order in which they came
+    sums = [0, *accumulate(each.count for each in passed)]
+    edges = [at + shift for at in times for shift in (0.0, -1.0, 1e-6, 1e-6 - 1.0)]
+    return [
+        sums[bisect_left(times, edge + 1)] - sums[bisect_left(times, edge)]
+        for edge in edges
+        if begin <= edge and edge + 1 <= end
+    ]
+
+
+rates = st.integers(100_000, 400_000_000)
+
+
+@st.composite
+def saturating(draw: st.DrawFn) -> tuple[int, list[Taker]]:
+    """Takers that always want more: they come back at once, or later by less than a chunk takes."""
+    rate = draw(rates)
+    most = min(LARGEST_CHUNK, rate // 50)
+    sizes = st.integers(max(1, most // 2), most)
+    count = draw(st.integers(1, 8))
+    late = 0.9 * min(BURST, most / 2 / rate)
+    pauses = st.lists(st.floats(0, late), min_size=1, max_size=5)
+    return rate, [Taker(draw(st.lists(sizes, min_size=1, max_size=5)), draw(pauses)) for _ in range(count)]
+
+
+@settings(deadline=None, max_examples=40)
+@given(given_=saturating())
+def test_every_second_is_the_rate_while_somebody_always_waits(given_: tuple[int, list[Taker]]) -> None:
+    rate, takers = given_
+    found = windows(played(Line(rate, BURST), takers, 3.0), START + 0.1, START + 2.9)
+    assert found
+    assert rate * (1 - TOLERANCE) <= min(found)
+    assert max(found) <= rate * (1 + TOLERANCE)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    rate=st.integers(100_000, 2_000_000),
+    shares=st.lists(st.lists(st.floats(0.02, 1), min_size=1, max_size=4), min_size=1, max_size=6),
+    pauses=st.lists(st.floats(0, 0.7), min_size=1, max_size=6),
+)
+def test_no_second_is_more_than_the_rate_whoever_takes(
+    rate: int, shares: list[list[float]], pauses: list[float]
+) -> None:
+    takers = [
+        Taker([max(1, int(s * rate / 50)) for s in mine], pauses[n:] + pauses[:n]) for n, mine in enumerate(shares)
+    ]
+    found = windows(played(Line(rate, BURST), takers, 5.0), START - 1, START + 6)
+    assert max(found, default=0) <= rate * (1 + TOLERANCE)
+
+
+@settings(deadline=None, max_examples=60)
+@given(given_=saturating())
+def test_nobody_waits_for_more_than_one_chunk_of_each(given_: tuple[int, list[Taker]]) -> None:
+    rate, takers = given_
+    for each in played(Line(rate, BURST), takers, 1.0):
+        assert each.at - each.came <= sum(max(taker.chunks) for taker in takers) / rate + 1e-6
+
+
+@settings(deadline=None, max_examples=40)
+@given(rate=rates, count=st.integers(2, 32))
+def test_those_that_take_alike_get_alike(rate: int, count: int) -> None:
+    takers = [Taker([chunk_size(rate)], [0.0])] * count
+    turns = Counter(each.taker for each in played(Line(rate, BURST), takers, 2.0))
+    assert len(turns) == count
+    burst = BURST * rate / chunk_size(rate)  # has been kept for the first that comes
+    assert max(turns.values()) - min(turns.values()) <= 2 + burst
+
+
+@settings(deadline=None, max_examples=60)
+@given(rate=st.integers(1, 1 << 40))
+def test_chunks_leave_room_in_the_tolerance(rate: int) -> None:
+    assert 1 <= chunk_size(rate) <= LARGEST_CHUNK
+    assert line_of(rate).burst >= 0
+    assert line_of(rate).burst + chunk_size(rate) / rate < TOLERANCE or chunk_size(rate) == 1
+
+
+@pytest.mark.parametrize(
+    ("allowed", "rate", "worth"),
+    [
+        (32, None, 32),
+        (32, 80_000_000, 32),
+        (32, 8 * LEAST_SHARE, 8),
+        (32, 100_000, FEWEST_CONNECTIONS),
+        (2, 100_000, 2),
+        (1, None, 1),
+    ],
+)
+def test_a_low_limit_needs_few_connections(allowed: int, rate: int | None, worth: int) -> None:
+    assert useful_connections(allowed, rate) == worth
