@@ -101,6 +101,13 @@ class SpanSet:
             return self._spans[index].stop
         return offset
 
+    def touches(self, span: Span) -> bool:
+        """Whether any byte of `span` is held."""
+        index = bisect_right(self._spans, span.start, key=lambda held: held.start) - 1
+        after = self._spans[index + 1] if index + 1 < len(self._spans) else None
+        before = self._spans[index] if index >= 0 else None
+        return bool((before and before.stop > span.start) or (after and after.start < span.stop)) and bool(len(span))
+
     def gaps(self, size: int) -> list[Span]:
         """What this set leaves out of ``[0, size)``, in order."""
         gaps, cursor = list[Span](), 0

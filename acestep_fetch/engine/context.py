@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from collections.abc import Callable
@@ -31,9 +30,7 @@ class Context:
     listener: Listener
     jitter: Callable[[], float] = random.random
     wall: Callable[[], float] = time.time
-
-    def clock(self) -> float:
-        return asyncio.get_running_loop().time()
+    clock: Callable[[], float] = time.monotonic  # asyncio's loops go by the same one
 
     def emit(self, event: Event) -> None:
         """Tells the listener."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from acestep_fetch.core.model import Digest
-from acestep_fetch.core.spans import Span
+from acestep_fetch.core.spans import Span, SpanSet
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.checksum import BLOCK, ContentHash, crc_at
 from acestep_fetch.storage.journal import PIECE, Journal, Piece
@@ -26,6 +26,7 @@ class PartFile:
     def __init__(self, path: Path, size: int, digest: Digest, fd: int, journal: Journal, held: Sequence[Piece]) -> None:
         self.path, self.size, self.digest = path, size, digest
         self.pieces = {piece.span.start: piece for piece in held}
+        self._covered = SpanSet(piece.span for piece in held)
         self._fd, self._journal = fd, journal
         self._lock = threading.Lock()
         self._unsynced = 0
@@ -63,6 +64,7 @@ class PartFile:
             self._journal.append(piece)
             self._forget(piece.span)
             self.pieces[piece.span.start] = piece
+            self._covered.add(piece.span)
             self._unsynced += len(piece.span)
             due = self._unsynced >= SYNC_EVERY
             if due:
@@ -95,6 +97,9 @@ class PartFile:
             self._forget(span)
 
     def _forget(self, span: Span) -> None:
+        if not self._covered.touches(span):
+            return
+        self._covered.remove(span)
         first = span.start - PIECE  # no piece is longer
         for start in [s for s in self.pieces if first < s < span.stop and self.pieces[s].span.stop > span.start]:
             del self.pieces[start]

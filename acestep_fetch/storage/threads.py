@@ -1,4 +1,4 @@
-"""Disk work off the event loop: a few threads of our own, driven through aiofiles' wrapper.
+"""Disk work off the event loop: a few threads of our own.
 
 A cancelled caller still waits for the call that is under way (they are short), so that no thread is left holding a file
 descriptor that its owner is about to close.
@@ -12,8 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
 from typing import Final, ParamSpec, Self, TypeVar
-
-import aiofiles.os
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,7 +47,7 @@ class Disk:
 
 
 async def _settled(pool: ThreadPoolExecutor, call: Callable[[], T], undo: Callable[[T], None] | None) -> T:
-    work = asyncio.ensure_future(aiofiles.os.wrap(call)(executor=pool))
+    work = asyncio.get_running_loop().run_in_executor(pool, call)
     stopped: asyncio.CancelledError | None = None
     while not work.done():  # however often the caller is cancelled
         try:

@@ -22,7 +22,7 @@ from acestep_fetch.core.errors import Failure, SourceError
 Arrived = Callable[[int], bool]
 
 WAKE_EVERY: Final = 0.02  # seconds worth of bytes that the kernel collects before it wakes us
-MOST_COLLECTED: Final = 128 * 1024  # bytes
+MOST_COLLECTED: Final = 256 * 1024  # bytes
 _WORTH_IT: Final = 24 * 1024  # bytes: below that the wake-ups are too few to matter
 _UNDECRYPTED: Final = 64 * 1024  # bytes of the body that TLS may hold back, at the most
 _LOWAT: Final[int | None] = getattr(socket, "SO_RCVLOWAT", None) if sys.platform == "linux" else None
