@@ -19,7 +19,7 @@ from acestep_fetch.engine.transfer import Flight, Transfer
 from acestep_fetch.storage.checksum import Digests, digests_of
 from acestep_fetch.storage.parts import PieceWriter
 
-BATCH: Final = 1 << 20  # bytes that are handed to the disk at once
+BATCH: Final = 2 << 20  # bytes that are handed to the disk at once, and that a connection holds
 TELL_EVERY: Final = 0.1  # seconds between two events about one flight's bytes
 
 

@@ -29,6 +29,7 @@ class PartFile:
         self._covered = SpanSet(piece.span for piece in held)
         self._fd, self._journal = fd, journal
         self._lock = threading.Lock()
+        self._writing = threading.Lock()  # systems write to one file at a time, and would have the others spin
         self._unsynced = 0
 
     @classmethod
@@ -73,7 +74,8 @@ class PartFile:
             self.sync()
 
     def write(self, chunks: list[memoryview], offset: int) -> None:
-        platform.write_many_at(self._fd, chunks, offset)
+        with self._writing:
+            platform.write_many_at(self._fd, chunks, offset)
 
     def feed(self, content: ContentHash, span: Span) -> None:
         """Passes the bytes of `span`, as they are on disk, to `content`. Raises OSError if they are not there."""
