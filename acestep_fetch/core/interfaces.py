@@ -103,6 +103,19 @@ class Hub(Protocol):
         """Another address of the same file, to be asked once where `locate`'s says that it is missing."""
         ...
 
+    def shortcut(self, snapshot: Snapshot, path: str) -> Request | None:
+        """An address that gives a small file's bytes with one request where `locate`'s takes two; None where none is
+        known to work."""
+        ...
+
+    def would_teach(self, snapshot: Snapshot, path: str) -> bool:
+        """Whether the resolver's answer for this file is still needed to know whether the snapshot has shortcuts."""
+        ...
+
+    def learn(self, snapshot: Snapshot, path: str, target: str | None) -> None:
+        """Told where the resolver redirected a request for `path`; None where a shortcut did not work."""
+        ...
+
     def explain(self, status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:
         """What a reply of the resolver that is not 2xx/3xx means, or a 200/206 whose `body` is the hub's JSON error
         envelope; None where the reply is none of these. `body` is the first few KiB."""

@@ -107,9 +107,8 @@ class Publisher:
         for component in work.components:
             if snapshot := component.snapshots.get(HubName.HUGGINGFACE):
                 commit = snapshot.commit
-                listed = {file.path: file for file in snapshot.files}
                 for file in component.manifest.files:
-                    theirs = listed.get(file.file.path)
+                    theirs = snapshot.by_path.get(file.file.path)
                     if theirs and _same(component.digests(file.path), theirs.sha256, theirs.git_sha1):
                         notes.append(hf_metadata.HubFile(theirs.path, theirs.sha256 or theirs.git_sha1 or ""))
         if notes:

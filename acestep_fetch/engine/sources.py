@@ -10,8 +10,9 @@ Credentials go to the hub's own origin. A redirect to another origin travels wit
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urljoin, urlsplit
@@ -28,6 +29,8 @@ from acestep_fetch.engine.context import Context
 _REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 _LINK_REFUSED: Final = frozenset((401, 403, 410))
 _MOST_HOPS: Final = 10
+_SCOUT: Final = 1.0  # seconds
+_FEW_MISMATCHES: Final = 3
 _EXPLANATION: Final = 8 * 1024  # bytes of an error's body that are read
 
 
@@ -70,6 +73,8 @@ class Source:
         self._direct = set[tuple[str, str]]()
         self._elsewhere = set[tuple[str, str]]()
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._scouts: dict[str, asyncio.Event] = {}  # by commit
+        self._mismatches = Counter[str]()  # by commit
         self.token_dropped: float | None = None  # when the hub refused it
         self._outage = False
         self._resolver_from = 0.0  # when the resolver may be asked again
@@ -98,6 +103,15 @@ class Source:
         went_down = self.score.is_suspect and not self._outage
         self._outage |= went_down
         return went_down
+
+    def doubt(self, place: Place, *, proven: bool) -> None:
+        """A small file came and was not what it should be. What is not proven to be the same here counts."""
+        self.hub.learn(place.snapshot, place.path, None)
+        self._mismatches[place.snapshot.commit] += not proven
+
+    def is_doubtful(self, place: Place) -> bool:
+        """Whether this hub's version of the repository has shown to be another one."""
+        return self._mismatches[place.snapshot.commit] >= _FEW_MISMATCHES
 
     def pause(self, now: float) -> float:
         """Seconds for which a further connection should not ask; 0 if it may."""
@@ -167,6 +181,8 @@ class Source:
         """Asks the resolver: its own body, or None once the link that it gave is known. One asks for each file; the
         others wait for that answer only, not for the bytes behind the link."""
         key = (place.snapshot.commit, place.path)
+        if body := await self._by_shortcut(stack, place, asked):
+            return body
         if key not in self._direct:
             async with self._locks.setdefault(key, asyncio.Lock()):
                 if key in self._links:
@@ -175,17 +191,47 @@ class Source:
                     return await self._ask_resolver(stack, place, asked)
         return await self._ask_resolver(stack, place, asked)
 
+    async def _by_shortcut(self, stack: AsyncExitStack, place: Place, asked: Span) -> Body | None:
+        """The body from the address that the file's redirect would lead to, where there are such addresses: the answer
+        for a snapshot's first file tells, and is waited for, but not for long."""
+        if self.hub.would_teach(place.snapshot, place.path):
+            if place.snapshot.commit not in self._scouts:
+                return await self._scout(stack, place, asked)
+            await _is_set(self._scouts[place.snapshot.commit], _SCOUT)
+        request = self.hub.shortcut(place.snapshot, place.path)
+        if request is None:
+            return None
+        async with self._resolver:
+            body = await stack.enter_async_context(self._transport.get(_ranged(request, asked)))
+        if body.status in (200, 206) or is_busy(body.status):
+            return body
+        self.hub.learn(place.snapshot, place.path, None)
+        await _drain(body)
+        await stack.aclose()
+        return None
+
+    async def _scout(self, stack: AsyncExitStack, place: Place, asked: Span) -> Body | None:
+        answered = self._scouts[place.snapshot.commit] = asyncio.Event()
+        try:
+            return await self._ask_resolver(stack, place, asked)
+        finally:
+            answered.set()
+
     async def _ask_resolver(self, stack: AsyncExitStack, place: Place, asked: Span) -> Body | None:
         key, request = (place.snapshot.commit, place.path), self._address(place)
         async with self._resolver:
             body = await stack.enter_async_context(self._transport.get(_ranged(request, asked)))
         if body.status in _REDIRECTS:
-            self._remember(key, _redirected(request, body.headers.get("location", "")))
+            following = _redirected(request, body.headers.get("location", ""))
+            self._remember(key, following)
+            self.hub.learn(place.snapshot, place.path, following.url)
             await _drain(body)
             await stack.aclose()
             return None
         if body.status in (200, 206):
             self._direct.add(key)
+            if self.hub.would_teach(place.snapshot, place.path):
+                self.hub.learn(place.snapshot, place.path, None)
         return body
 
     async def _follow(self, stack: AsyncExitStack, key: tuple[str, str], request: Request, asked: Span) -> Body:
@@ -244,6 +290,12 @@ def _redirected(request: Request, target: str) -> Request:
     same = (here.scheme, here.netloc) == (there.scheme, there.netloc)
     kept: Mapping[str, str] = request.headers if same else {}
     return Request(target, kept)
+
+
+async def _is_set(event: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 async def _beginning(body: Body) -> bytes:

@@ -90,6 +90,8 @@ class Workload:
         return large or self._small_file(source) or self._large_span(source) or self._stolen(source)
 
     def _small_file(self, source: Source) -> Flight | None:
+        if self._smalls[source.name] >= source.hub.resolver_slots:
+            return None  # it would only wait for the others
         for _ in range(min(len(self._small), _LOOK_AT)):
             transfer = self._small.popleft()
             if not transfer.open:
@@ -156,10 +158,13 @@ class Workload:
         return Flight(transfer, source, start, stop, now)
 
     def _serves(self, source: Source, transfer: Transfer) -> bool:
-        """Whether `source` may be asked: it has the bytes for certain, or nobody who has is there to ask."""
+        """Whether `source` may be asked: it has the bytes for certain, or little is lost if it has not (the digest
+        decides anyway), or nobody who has is there to ask."""
         if not transfer.usable(source.name) or not self._may_ask(source, transfer):
             return False
-        return source.name in transfer.proven or not any(self._up(name, transfer) for name in transfer.proven)
+        if source.name in transfer.proven or (transfer.small and not source.is_doubtful(transfer.places[source.name])):
+            return True
+        return not any(self._up(name, transfer) for name in transfer.proven)
 
     def _up(self, name: HubName, transfer: Transfer) -> bool:
         source = self.sources.get(name)

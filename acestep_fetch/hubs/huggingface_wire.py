@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from acestep_fetch.core.errors import AccessError, Failure, FetchError, NotFoundError, SourceError
 from acestep_fetch.core.model import RemoteFile, RepoId
@@ -29,6 +30,23 @@ def next_page(link: str | None) -> str | None:
         if rel and "next" in (rel[1] or rel[2] or "").lower().split():
             return str(target)
     return None
+
+
+def cached_at(repo: str, commit: str, path: str, git_sha1: str) -> str:
+    """Where ``/resolve/`` redirects (307) for a file outside LFS of a public repository."""
+    asked = quote(f"/{repo}/resolve/{quote(commit, safe='')}/{quote(path)}", safe="")
+    return f"/api/resolve-cache/models/{repo}/{quote(commit, safe='')}/{quote(path)}?{asked}=&etag=%22{git_sha1}%22"
+
+
+def is_same_address(one: str, other: str) -> bool:
+    """Whether two URLs differ in their quoting at most."""
+    return _parts(one) == _parts(other)
+
+
+def _parts(url: str) -> tuple[str, str, str, list[tuple[str, str]]]:
+    parts = urlsplit(url)
+    query = [(unquote(key), value) for key, value in parse_qsl(parts.query, keep_blank_values=True)]
+    return parts.scheme, parts.netloc, unquote(parts.path), query
 
 
 def tree_rows(body: bytes) -> list[RemoteFile]:

@@ -98,6 +98,16 @@ class ModelScope:
         url = f"{site}/models/{snapshot.repo}/resolve/{quote(snapshot.commit, safe='')}/{quote(path)}"
         return Request(url, credentials(self._account, site))
 
+    def shortcut(self, snapshot: Snapshot, path: str) -> Request | None:
+        """Small files come from `locate`'s address at once."""
+        return None
+
+    def would_teach(self, snapshot: Snapshot, path: str) -> bool:
+        return False
+
+    def learn(self, snapshot: Snapshot, path: str, target: str | None) -> None:
+        pass
+
     def explain(self, status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:
         """An error envelope counts under any status; 2xx and 3xx without one are not for this method."""
         envelope = wire.error_in(body)
