@@ -19,6 +19,7 @@ from acestep_fetch.engine.components import Component, ModelWork
 from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.examine import Known, examine
 from acestep_fetch.engine.frontier import Frontier
+from acestep_fetch.engine.landing import Landing
 from acestep_fetch.engine.listing import Listed, Listings, Select
 from acestep_fetch.engine.planning import Job, Planner, build_components, known_sizes, report_files
 from acestep_fetch.engine.probe import race
@@ -58,6 +59,7 @@ class Run:
         self._settled = asyncio.Event()
         self._slots = asyncio.Semaphore(OPEN_PARTS)
         self._joined = set[HubName]()
+        self._landing = Landing()
 
     @property
     def _open(self) -> list[ModelWork]:
@@ -154,7 +156,10 @@ class Run:
             await self._publisher.copy_known(component, self._known)
             self._planner.want(component)  # a copy that turned out wrong is fetched after all
         jobs = [job for job in self._planner.jobs.values() if self._still_wanted(job)]
-        worker = self._group.create_task(self._scheduler.run(), name="scheduler")
+        workers = [
+            self._group.create_task(self._scheduler.run(), name="scheduler"),
+            self._group.create_task(self._land(), name="landing"),
+        ]
         self._start(jobs)
         for component in components:
             await self._advance(component)
@@ -163,7 +168,8 @@ class Run:
             await self._settled.wait()
         for job in self._planner.jobs.values():
             job.transfer.fail(NetworkError(f"{job.transfer.label}: not needed any more"))
-        worker.cancel()
+        for worker in workers:
+            worker.cancel()
 
     @staticmethod
     def _still_wanted(job: Job) -> bool:
@@ -172,18 +178,32 @@ class Run:
 
     def _start(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
-            self._group.create_task(self._carry(job), name=job.transfer.label)
+            if job.transfer.small:
+                self._landing.expect(job)
+                self._scheduler.workload.add(job.transfer)
+            else:
+                self._group.create_task(self._carry(job), name=job.transfer.label)
+
+    async def _land(self) -> None:
+        """Takes small files from memory to their places until it is cancelled."""
+        while True:
+            batch = await self._landing.next()
+            for job in batch:
+                self._scheduler.workload.settle(job.transfer)
+            await self._publisher.place([job for job in batch if not job.transfer.error])
+            for job in batch:
+                if job.transfer.error or any(component.complete for component, _ in job.targets):
+                    self._group.create_task(self._conclude(job), name=job.transfer.label)
 
     async def _carry(self, job: Job) -> None:
-        """Takes one content from its first byte to its places."""
+        """Takes one large content from its first byte to its places."""
+        async with self._slots:
+            await self._carry_large(job)
+        await self._conclude(job)
+
+    async def _conclude(self, job: Job) -> None:
+        """Draws the consequences of a transfer's end for what its content is for."""
         transfer = job.transfer
-        if transfer.small:
-            self._scheduler.workload.add(transfer)
-            await transfer.settled()
-            await self._landed(job)
-        else:
-            async with self._slots:
-                await self._carry_large(job)
         if transfer.error:
             for component, path in job.targets:
                 await self._lost(component, path, transfer.error)
@@ -213,7 +233,7 @@ class Run:
     async def _landed(self, job: Job) -> None:
         self._scheduler.workload.settle(job.transfer)
         if not job.transfer.error:
-            await self._publisher.place(job)
+            await self._publisher.place([job])
 
     async def _advance(self, component: Component) -> None:
         if component.complete and not component.error:

@@ -84,6 +84,7 @@ class Transfer:
     began: float | None = None
     moved: asyncio.Event = field(default_factory=asyncio.Event)  # held has grown, or the state changed
     wake: Callable[[], None] = lambda: None  # tells the scheduler that there is work again
+    on_end: Callable[[], None] = lambda: None  # called once, when it is done or failed
 
     @property
     def small(self) -> bool:
@@ -147,6 +148,7 @@ class Transfer:
         if self.open:
             self.state, self.digests, self.data = State.DONE, digests, data
             self.moved.set()
+            self.on_end()
 
     def fail(self, error: FetchError) -> None:
         if self.open:
@@ -155,3 +157,4 @@ class Transfer:
                 if flight.scope:
                     flight.scope.reschedule(0)
             self.moved.set()
+            self.on_end()

@@ -18,9 +18,12 @@ from acestep_fetch.storage import platform
 
 def put_bytes(target: Path, data: bytes) -> None:
     """A small verified file, whole or not at all. Raises OSError."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = platform.temporary_beside(target)
-    temporary.write_bytes(data)
+    try:
+        temporary.write_bytes(data)
+    except FileNotFoundError:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
     temporary.replace(target)
 
 
@@ -38,8 +41,7 @@ def publish(staged: Path, final: Path, files: Iterable[str]) -> None:
     Everything is durable before the first name appears. Raises OSError.
     """
     paths = list(files)
-    for path in paths:
-        platform.sync_path(staged / path)
+    platform.sync_paths([staged / path for path in paths])
     with contextlib.suppress(OSError):
         final.rmdir()  # an empty folder left by somebody's failed attempt
     final.parent.mkdir(parents=True, exist_ok=True)

@@ -73,8 +73,8 @@ class Streams:
 
 
 def _proxy_for(url: URL) -> dict[str, Any]:
-    """The environment's proxy for `url`. aiohttp's `trust_env` would look for it, and into ``.netrc``, at every request,
-    in two visits to a thread, and fail where it finds credentials beside our own."""
+    """The environment's proxy for `url`. aiohttp's `trust_env` would look for it, and into ``.netrc``, in two visits to
+    a thread for every request, and fail where it finds credentials beside our own."""
     try:
         proxy, auth = get_env_proxy_for_url(url)
     except LookupError:
