@@ -48,7 +48,7 @@ class Blame:
         if error.failure is Failure.BAD_TOKEN and self._token_is_gone(flight):
             return
         if transfer.small and error.failure in (Failure.WRONG_BYTES, Failure.WRONG_REPLY):
-            source.doubt(transfer.places[source.name], proven=source.name in transfer.proven)
+            source.doubt(transfer.places[source.name], proven=not flight.is_trial)
         if error.failure is Failure.NO_RANGES:
             transfer.without_ranges.add(source.name)
             return

@@ -75,6 +75,7 @@ class Source:
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
         self._scouts: dict[str, asyncio.Event] = {}  # by commit
         self._mismatches = Counter[str]()  # by commit
+        self._agreeing = set[str]()  # commits
         self.token_dropped: float | None = None  # when the hub refused it
         self._outage = False
         self._resolver_from = 0.0  # when the resolver may be asked again
@@ -104,14 +105,20 @@ class Source:
         self._outage |= went_down
         return went_down
 
+    def agreed(self, place: Place) -> None:
+        """A small file that was not proven to be the same here was what it should be."""
+        self._agreeing.add(place.snapshot.commit)
+
     def doubt(self, place: Place, *, proven: bool) -> None:
         """A small file came and was not what it should be. What is not proven to be the same here counts."""
         self.hub.learn(place.snapshot, place.path, None)
         self._mismatches[place.snapshot.commit] += not proven
 
-    def is_doubtful(self, place: Place) -> bool:
-        """Whether this hub's version of the repository has shown to be another one."""
-        return self._mismatches[place.snapshot.commit] >= _FEW_MISMATCHES
+    def may_try(self, place: Place, under_way: int) -> bool:
+        """Whether to ask for a small file that is not proven to be the same here: one at a time until the first was
+        right, and no more once a few were wrong, which shows that this hub has another version."""
+        commit = place.snapshot.commit
+        return self._mismatches[commit] < _FEW_MISMATCHES and (commit in self._agreeing or not under_way)
 
     def pause(self, now: float) -> float:
         """Seconds for which a further connection should not ask; 0 if it may."""

@@ -45,10 +45,12 @@ class Flight:
     whole: bool = False  # the source ignores ranges: read from the first byte on and skip what is held
     held_up: bool = False  # silent because our own budget or disk makes it wait
     scope: asyncio.Timeout | None = None
+    is_trial: bool = False  # a small file that was not proven to be the same at this source when it was asked for
 
     def __post_init__(self) -> None:
         self.offset = self.sampled = self.start
         self.last_byte = self.began
+        self.is_trial = self.transfer.small and self.source.name not in self.transfer.proven
 
     @property
     def remaining(self) -> int:

@@ -32,6 +32,7 @@ class Workload:
         self._small = deque[Transfer]()
         self._flights = dict.fromkeys(list[Flight]())  # in the order in which they took off
         self._smalls = Counter[HubName]()  # flights of small files, by source
+        self._trials = Counter[HubName]()  # of these, the ones that are not proven to be the same there
 
     @property
     def flights(self) -> list[Flight]:
@@ -56,6 +57,7 @@ class Workload:
     def take_off(self, flight: Flight) -> None:
         self._flights[flight] = None
         self._smalls[flight.source.name] += flight.transfer.small
+        self._trials[flight.source.name] += flight.is_trial
         flight.transfer.flights.append(flight)
         flight.source.active += 1
 
@@ -64,6 +66,7 @@ class Workload:
         transfer = flight.transfer
         del self._flights[flight]
         self._smalls[flight.source.name] -= transfer.small
+        self._trials[flight.source.name] -= flight.is_trial
         transfer.flights.remove(flight)
         flight.source.active -= 1
         transfer.moved.set()
@@ -162,7 +165,9 @@ class Workload:
         decides anyway), or nobody who has is there to ask."""
         if not transfer.usable(source.name) or not self._may_ask(source, transfer):
             return False
-        if source.name in transfer.proven or (transfer.small and not source.is_doubtful(transfer.places[source.name])):
+        if source.name in transfer.proven:
+            return True
+        if transfer.small and source.may_try(transfer.places[source.name], self._trials[source.name]):
             return True
         return not any(self._up(name, transfer) for name in transfer.proven)
 

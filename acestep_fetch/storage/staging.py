@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
 
 from acestep_fetch.storage import platform
@@ -50,11 +51,15 @@ def publish(staged: Path, final: Path, files: Iterable[str]) -> None:
         staged.replace(final)
         platform.sync_folder(final.parent)
         return
-    for path in sorted(paths, key=_config_last):
-        target = final / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        platform.move(staged / path, target)
-        platform.sync_folder(target.parent)
+    for _, rank in groupby(sorted(paths, key=_config_last), key=lambda path: _config_last(path)[0]):
+        targets = {path: final / path for path in rank}
+        folders = {target.parent for target in targets.values()}
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        for path, target in targets.items():
+            platform.move(staged / path, target)
+        for folder in folders:
+            platform.sync_folder(folder)
     shutil.rmtree(staged, ignore_errors=True)
 
 
