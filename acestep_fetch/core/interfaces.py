@@ -104,16 +104,17 @@ class Hub(Protocol):
         ...
 
     def shortcut(self, snapshot: Snapshot, path: str) -> Request | None:
-        """An address that gives a small file's bytes with one request where `locate`'s takes two; None where none is
-        known to work."""
+        """An address that should give a small file's bytes with one request where `locate`'s takes two; None where
+        there is none, or one of the snapshot's did not work."""
         ...
 
-    def would_teach(self, snapshot: Snapshot, path: str) -> bool:
-        """Whether the resolver's answer for this file is still needed to know whether the snapshot has shortcuts."""
+    def has_shortcuts(self, snapshot: Snapshot) -> bool:
+        """Whether one of them worked, so that the others may be asked for without a trial."""
         ...
 
-    def learn(self, snapshot: Snapshot, path: str, target: str | None) -> None:
-        """Told where the resolver redirected a request for `path`; None where a shortcut did not work."""
+    def judge_shortcut(self, snapshot: Snapshot, path: str, headers: Mapping[str, str] | None) -> bool:
+        """Whether the reply of a shortcut is the file, by its headers; None where there were none, or the bytes were
+        not the file's. Where it is not, it was the last one of the snapshot."""
         ...
 
     def explain(self, status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:

@@ -29,7 +29,7 @@ from acestep_fetch.engine.context import Context
 _REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 _LINK_REFUSED: Final = frozenset((401, 403, 410))
 _MOST_HOPS: Final = 10
-_SCOUT: Final = 1.0  # seconds
+_TRIAL: Final = 1.0  # seconds for which others wait
 _FEW_MISMATCHES: Final = 3
 _EXPLANATION: Final = 8 * 1024  # bytes of an error's body that are read
 
@@ -73,7 +73,7 @@ class Source:
         self._direct = set[tuple[str, str]]()
         self._elsewhere = set[tuple[str, str]]()
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
-        self._scouts: dict[str, asyncio.Event] = {}  # by commit
+        self._trials: dict[str, asyncio.Event] = {}  # of shortcuts, by commit
         self._mismatches = Counter[str]()  # by commit
         self._agreeing = set[str]()  # commits
         self.token_dropped: float | None = None  # when the hub refused it
@@ -111,7 +111,7 @@ class Source:
 
     def doubt(self, place: Place, *, proven: bool) -> None:
         """A small file came and was not what it should be. What is not proven to be the same here counts."""
-        self.hub.learn(place.snapshot, place.path, None)
+        self.hub.judge_shortcut(place.snapshot, place.path, None)
         self._mismatches[place.snapshot.commit] += not proven
 
     def may_try(self, place: Place, under_way: int) -> bool:
@@ -199,46 +199,49 @@ class Source:
         return await self._ask_resolver(stack, place, asked)
 
     async def _by_shortcut(self, stack: AsyncExitStack, place: Place, asked: Span) -> Body | None:
-        """The body from the address that the file's redirect would lead to, where there are such addresses: the answer
-        for a snapshot's first file tells, and is waited for, but not for long."""
-        if self.hub.would_teach(place.snapshot, place.path):
-            if place.snapshot.commit not in self._scouts:
-                return await self._scout(stack, place, asked)
-            await _is_set(self._scouts[place.snapshot.commit], _SCOUT)
-        request = self.hub.shortcut(place.snapshot, place.path)
+        """The body from the address to which the resolver would redirect, where that is known and right. The answer for
+        a snapshot's first file tells whether it is; the others wait for that, but not for long."""
+        request, commit = self.hub.shortcut(place.snapshot, place.path), place.snapshot.commit
         if request is None:
             return None
+        if self.hub.has_shortcuts(place.snapshot):
+            return await self._try(stack, place, _ranged(request, asked))
+        if trial := self._trials.get(commit):
+            await _is_set(trial, _TRIAL)
+            if request := self.hub.shortcut(place.snapshot, place.path):
+                known = self.hub.has_shortcuts(place.snapshot)
+                return await self._try(stack, place, _ranged(request, asked)) if known else None
+            return None
+        trial = self._trials[commit] = asyncio.Event()
+        try:
+            return await self._try(stack, place, _ranged(request, asked))
+        finally:
+            trial.set()
+            del self._trials[commit]  # where there was no answer, the next one tries
+
+    async def _try(self, stack: AsyncExitStack, place: Place, shortcut: Request) -> Body | None:
         async with self._resolver:
-            body = await stack.enter_async_context(self._transport.get(_ranged(request, asked)))
-        if body.status in (200, 206) or is_busy(body.status):
+            body = await stack.enter_async_context(self._transport.get(shortcut))
+        if is_busy(body.status):
             return body
-        self.hub.learn(place.snapshot, place.path, None)
+        headers = body.headers if body.status in (200, 206) else None
+        if self.hub.judge_shortcut(place.snapshot, place.path, headers):
+            return body
         await _drain(body)
         await stack.aclose()
         return None
-
-    async def _scout(self, stack: AsyncExitStack, place: Place, asked: Span) -> Body | None:
-        answered = self._scouts[place.snapshot.commit] = asyncio.Event()
-        try:
-            return await self._ask_resolver(stack, place, asked)
-        finally:
-            answered.set()
 
     async def _ask_resolver(self, stack: AsyncExitStack, place: Place, asked: Span) -> Body | None:
         key, request = (place.snapshot.commit, place.path), self._address(place)
         async with self._resolver:
             body = await stack.enter_async_context(self._transport.get(_ranged(request, asked)))
         if body.status in _REDIRECTS:
-            following = _redirected(request, body.headers.get("location", ""))
-            self._remember(key, following)
-            self.hub.learn(place.snapshot, place.path, following.url)
+            self._remember(key, _redirected(request, body.headers.get("location", "")))
             await _drain(body)
             await stack.aclose()
             return None
         if body.status in (200, 206):
             self._direct.add(key)
-            if self.hub.would_teach(place.snapshot, place.path):
-                self.hub.learn(place.snapshot, place.path, None)
         return body
 
     async def _follow(self, stack: AsyncExitStack, key: tuple[str, str], request: Request, asked: Span) -> Body:

@@ -51,7 +51,7 @@ class HuggingFace:
         self._patience = patience or Patience()
         self._most_pages = most_pages
         self._present_ids = dict[RepoId, RepoId]()  # of repositories that were renamed
-        self._has_shortcuts = dict[tuple[RepoId, str], bool]()  # by repository and commit, once it is known
+        self._shortcuts = dict[tuple[RepoId, str], bool]()  # by repository and commit: whether they work
 
     @property
     def endpoint(self) -> str:
@@ -92,31 +92,23 @@ class HuggingFace:
 
     def shortcut(self, snapshot: Snapshot, path: str) -> Request | None:
         """Where ``/resolve/`` would send us for a file outside LFS, which saves one of two metered requests."""
-        if not self._has_shortcuts.get((snapshot.repo, snapshot.commit)):
-            return None
-        url = self._cached_at(snapshot, path)
-        return Request(url, self._headers()) if url else None
-
-    def would_teach(self, snapshot: Snapshot, path: str) -> bool:
-        unknown = (snapshot.repo, snapshot.commit) not in self._has_shortcuts
-        return unknown and self._cached_at(snapshot, path) is not None
-
-    def learn(self, snapshot: Snapshot, path: str, target: str | None) -> None:
-        """A redirect to the very address that we would have made up shows that this endpoint, repository and commit
-        have such addresses. One of another form, or one that did not work, ends it for the run."""
-        key, expected = (snapshot.repo, snapshot.commit), self._cached_at(snapshot, path)
-        if target is None:
-            self._has_shortcuts[key] = False
-        elif expected is not None:
-            self._has_shortcuts.setdefault(key, wire.is_same_address(target, expected))
-
-    def _cached_at(self, snapshot: Snapshot, path: str) -> str | None:
-        """The address in the resolver's cache, for the files of which the listing says what its ETag will be."""
         file = snapshot.by_path.get(path)
         if file is None or file.git_sha1 is None or file.sha256 or not file.size:
+            return None  # redirected to another host, or not at all
+        if not self._shortcuts.get((snapshot.repo, snapshot.commit), True):
             return None
-        repo = self._present_id(snapshot.repo)
-        return f"{self._base}{wire.cached_at(str(repo), snapshot.commit, path, file.git_sha1)}"
+        repo = str(self._present_id(snapshot.repo))
+        return Request(f"{self._base}{wire.cached_at(repo, snapshot.commit, path, file.git_sha1)}", self._headers())
+
+    def has_shortcuts(self, snapshot: Snapshot) -> bool:
+        return self._shortcuts.get((snapshot.repo, snapshot.commit), False)
+
+    def judge_shortcut(self, snapshot: Snapshot, path: str, headers: Mapping[str, str] | None) -> bool:
+        """The reply has to name the commit and the file's git id: then this endpoint knows such addresses."""
+        file, key = snapshot.by_path.get(path), (snapshot.repo, snapshot.commit)
+        right = file is not None and headers is not None and wire.is_content(headers, snapshot.commit, file.git_sha1)
+        self._shortcuts[key] = right and self._shortcuts.get(key, True)
+        return right
 
     def explain(self, status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:
         """This hub never hides an error behind a 2xx."""

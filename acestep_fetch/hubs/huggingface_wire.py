@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import quote
 
 from acestep_fetch.core.errors import AccessError, Failure, FetchError, NotFoundError, SourceError
 from acestep_fetch.core.model import RemoteFile, RepoId
@@ -38,15 +38,10 @@ def cached_at(repo: str, commit: str, path: str, git_sha1: str) -> str:
     return f"/api/resolve-cache/models/{repo}/{quote(commit, safe='')}/{quote(path)}?{asked}=&etag=%22{git_sha1}%22"
 
 
-def is_same_address(one: str, other: str) -> bool:
-    """Whether two URLs differ in their quoting at most."""
-    return _parts(one) == _parts(other)
-
-
-def _parts(url: str) -> tuple[str, str, str, list[tuple[str, str]]]:
-    parts = urlsplit(url)
-    query = [(unquote(key), value) for key, value in parse_qsl(parts.query, keep_blank_values=True)]
-    return parts.scheme, parts.netloc, unquote(parts.path), query
+def is_content(headers: Mapping[str, str], commit: str, git_sha1: str | None) -> bool:
+    """Whether a reply says that it carries the content `git_sha1` of `commit`."""
+    etag = headers.get("etag", "").removeprefix("W/").strip('"')
+    return (headers.get("x-repo-commit"), etag) == (commit, git_sha1)
 
 
 def tree_rows(body: bytes) -> list[RemoteFile]:

@@ -102,11 +102,11 @@ class ModelScope:
         """Small files come from `locate`'s address at once."""
         return None
 
-    def would_teach(self, snapshot: Snapshot, path: str) -> bool:
+    def has_shortcuts(self, snapshot: Snapshot) -> bool:
         return False
 
-    def learn(self, snapshot: Snapshot, path: str, target: str | None) -> None:
-        pass
+    def judge_shortcut(self, snapshot: Snapshot, path: str, headers: Mapping[str, str] | None) -> bool:
+        return False
 
     def explain(self, status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:
         """An error envelope counts under any status; 2xx and 3xx without one are not for this method."""

@@ -258,55 +258,56 @@ SNAPSHOT = Snapshot(
     ),
 )
 CACHED = f"/api/resolve-cache/models/{REPO}/{COMMIT}"
-SEEN = (  # as the hub was seen to redirect
+SEEN = (  # where the hub was seen to redirect
     f"{CACHED}/a/b%20c.json?%2FACE-Step%2FAce-Step1.5%2Fresolve%2F{COMMIT}%2Fa%2Fb%2520c.json=&etag=%22{GIT}%22"
 )
+RIGHT = {"x-repo-commit": COMMIT, "etag": f'"{GIT}"'}
 
 
-def test_a_redirect_of_the_known_form_shows_where_the_others_lead(hub: HuggingFace, server: ScriptedServer) -> None:
-    assert hub.shortcut(SNAPSHOT, "d.json") is None
-    assert hub.would_teach(SNAPSHOT, "a/b c.json")
-    hub.learn(SNAPSHOT, "a/b c.json", server.origin + SEEN)
-    assert not hub.would_teach(SNAPSHOT, "d.json")
-    found = hub.shortcut(SNAPSHOT, "d.json")
-    asked = f"%2FACE-Step%2FAce-Step1.5%2Fresolve%2F{COMMIT}%2Fd.json"
+def test_a_shortcut_is_where_the_redirect_would_lead(hub: HuggingFace, server: ScriptedServer) -> None:
+    found = hub.shortcut(SNAPSHOT, "a/b c.json")
     assert found is not None
-    assert found.url == f"{server.origin}{CACHED}/d.json?{asked}=&etag=%22{'d' * 40}%22"
+    assert found.url == server.origin + SEEN
 
 
 @pytest.mark.parametrize("path", ["empty.txt", LARGE.path, "not/listed"])
-def test_files_that_are_redirected_otherwise_or_not_at_all(path: str, hub: HuggingFace, server: ScriptedServer) -> None:
-    assert not hub.would_teach(SNAPSHOT, path)
-    hub.learn(SNAPSHOT, path, server.origin + SEEN)
-    hub.learn(SNAPSHOT, "a/b c.json", server.origin + SEEN)
+def test_files_that_are_redirected_otherwise_or_not_at_all(path: str, hub: HuggingFace) -> None:
+    assert hub.judge_shortcut(SNAPSHOT, "a/b c.json", RIGHT)
     assert hub.shortcut(SNAPSHOT, path) is None
 
 
+@pytest.mark.parametrize("etag", [f'"{GIT}"', f'W/"{GIT}"'])
+def test_a_shortcut_that_works_vouches_for_the_others(etag: str, hub: HuggingFace) -> None:
+    assert not hub.has_shortcuts(SNAPSHOT)
+    assert hub.judge_shortcut(SNAPSHOT, "a/b c.json", {**RIGHT, "etag": etag})
+    assert hub.has_shortcuts(SNAPSHOT)
+    assert hub.shortcut(SNAPSHOT, "d.json") is not None
+
+
 @pytest.mark.parametrize(
-    "target",
+    "headers",
     [
-        "https://huggingface.co" + SEEN,  # another host than the mirror that was asked
-        SEEN.replace(GIT, "f" * 40),
-        SEEN.replace("resolve-cache", "new-cache"),
-        SEEN + "&signature=1",
-        SEEN.partition("?")[0],
+        None,
+        {},
+        {"etag": f'"{GIT}"'},
+        {"x-repo-commit": COMMIT},
+        {**RIGHT, "etag": '"' + "f" * 40 + '"'},
+        {**RIGHT, "x-repo-commit": "f" * 40},
     ],
 )
-def test_a_redirect_of_another_form_teaches_nothing(target: str, hub: HuggingFace, server: ScriptedServer) -> None:
-    hub.learn(SNAPSHOT, "a/b c.json", target if "://" in target else server.origin + target)
-    assert not hub.would_teach(SNAPSHOT, "d.json")
-    assert hub.shortcut(SNAPSHOT, "d.json") is None
-
-
-def test_a_shortcut_that_did_not_work_is_the_last(hub: HuggingFace, server: ScriptedServer) -> None:
-    hub.learn(SNAPSHOT, "a/b c.json", server.origin + SEEN)
-    hub.learn(SNAPSHOT, "d.json", None)
-    hub.learn(SNAPSHOT, "a/b c.json", server.origin + SEEN)
+@pytest.mark.parametrize("worked", [False, True])
+def test_a_shortcut_that_does_not_work_is_the_last(
+    headers: dict[str, str] | None, worked: bool, hub: HuggingFace
+) -> None:
+    if worked:
+        assert hub.judge_shortcut(SNAPSHOT, "a/b c.json", RIGHT)
+    assert not hub.judge_shortcut(SNAPSHOT, "a/b c.json", headers)
+    hub.judge_shortcut(SNAPSHOT, "a/b c.json", RIGHT)  # the late answer of one that was under way
+    assert not hub.has_shortcuts(SNAPSHOT)
     assert hub.shortcut(SNAPSHOT, "d.json") is None
 
 
 def test_a_shortcut_carries_the_token_to_our_origin(hub_with_token: HuggingFace, server: ScriptedServer) -> None:
-    hub_with_token.learn(SNAPSHOT, "a/b c.json", server.origin + SEEN)
     found = hub_with_token.shortcut(SNAPSHOT, "d.json")
     assert found is not None
     assert found.headers == hub_with_token.locate(SNAPSHOT, "d.json").headers
