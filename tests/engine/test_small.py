@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from acestep_fetch.core.events import FileVerified
+from acestep_fetch.core.events import FileVerified, SourceSwitched
 from acestep_fetch.core.model import HubName
 from tests.engine.conftest import MIB, REPO, ended, hubs, is_copy, other
 from tests.scenarios.conftest import HF, MS, Ran, World
-from tests.support.faults import Action, Delay, FlipBit, Rule, Status
+from tests.support.faults import Action, Delay, FlipBit, JsonErrorAsFile, Rule, Status
 from tests.support.recorder import Entry, Kind
 
 COUNT = 150
@@ -89,6 +89,18 @@ async def test_an_address_that_is_refused_is_not_made_up_again(nth: int, tmp_pat
         assert is_copy(w)
         statuses = Counter(entry.status for entry in asked(w, HF))
         assert statuses == {307: COUNT + 1 - nth, 206: COUNT, 404: 1}
+
+
+@pytest.mark.parametrize("fault", [Status(404), FlipBit(7), JsonErrorAsFile()], ids=lambda fault: type(fault).__name__)
+async def test_the_other_hub_has_what_the_first_has_not(fault: Action, tmp_path: Path) -> None:
+    broken = Rule(fault, kind=Kind.RESOLVER)
+    async with hubs(tmp_path, {"one.json": 2000}, hf=[broken]) as w:  # Hugging Face's connections look for work first
+        ran = await ended(w)
+        assert ran.report.exit_code == 0
+        assert is_copy(w)
+        assert broken.seen
+        assert [event.source for event in ran.of(SourceSwitched)] == [HF]
+        assert shares(ran) == Counter({MS.value: 1})
 
 
 @dataclass(frozen=True)
