@@ -109,6 +109,20 @@ class Hub(Protocol):
         """Another address of the same file, to be asked once where `locate`'s says that it is missing."""
         ...
 
+    def shortcut(self, snapshot: Snapshot, path: str) -> Request | None:
+        """An address that should give a small file's bytes with one request where `locate`'s takes two; None where
+        there is none, or one of the snapshot's did not work."""
+        ...
+
+    def has_shortcuts(self, snapshot: Snapshot) -> bool:
+        """Whether one of them worked, so that the others may be asked for without a trial."""
+        ...
+
+    def judge_shortcut(self, snapshot: Snapshot, path: str, headers: Mapping[str, str] | None) -> bool:
+        """Whether the reply of a shortcut is the file, by its headers; None where there were none, or the bytes were
+        not the file's. Where it is not, it was the last one of the snapshot."""
+        ...
+
     def explain(self, status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:
         """What a reply of the resolver that is not 2xx/3xx means, or a 200/206 whose `body` is the hub's JSON error
         envelope; None where the reply is none of these. `body` is the first few KiB."""

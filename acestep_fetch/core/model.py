@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Final, Literal, Self
 
 from acestep_fetch.core.errors import UsageError
@@ -97,7 +99,7 @@ class RemoteFile:
         return next(iter(self.digests), None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Snapshot:
     """A repository at one commit, as one hub lists it."""
 
@@ -105,3 +107,7 @@ class Snapshot:
     repo: RepoId
     commit: str  # 40 hex, or the revision itself where the hub would not say
     files: tuple[RemoteFile, ...]
+
+    @cached_property
+    def by_path(self) -> Mapping[str, RemoteFile]:
+        return {file.path: file for file in self.files}

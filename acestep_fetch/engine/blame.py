@@ -47,6 +47,8 @@ class Blame:
         transfer.failed(self._context.clock())
         if error.failure is Failure.BAD_TOKEN and self._token_is_gone(flight):
             return
+        if transfer.small and error.failure in (Failure.WRONG_BYTES, Failure.WRONG_REPLY):
+            source.doubt(transfer.places[source.name], proven=not flight.is_trial)
         if error.failure is Failure.NO_RANGES:
             transfer.without_ranges.add(source.name)
             return
@@ -92,7 +94,10 @@ class Blame:
 
     def give_up(self, transfers: Iterable[Transfer], now: float) -> None:
         """Fails what makes no progress and has nobody left but sources that were silent or useless for too long."""
+        up = all(s.down_since is None and s.rests_until() <= now for s in self._sources.values())
         for transfer in list(transfers):
+            if up and not transfer.failures:
+                continue  # nearly all, nearly always
             usable = [self._sources[name] for name in transfer.places if transfer.usable(name)]
             if not transfer.open or transfer.complete or self._moves(transfer, now):
                 continue

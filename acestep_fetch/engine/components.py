@@ -77,7 +77,7 @@ class Component:
         for hub, snapshot in self.snapshots.items():
             if hub in file.proven or hub in self.tried:
                 continue
-            listed = next((f for f in snapshot.files if f.path == file.file.path), None)
+            listed = snapshot.by_path.get(file.file.path)
             if listed is None or agreement(listed, file.file) is not Agreement.EQUAL:
                 return any(f.path.startswith(self.manifest.prefix) for f in snapshot.files)
         return False

@@ -6,7 +6,9 @@ A file is believed without hashing only where a receipt of ours names it with th
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from acestep_fetch.core.errors import DiskError
 from acestep_fetch.core.events import FileReused, Note
@@ -16,6 +18,8 @@ from acestep_fetch.engine.components import Component
 from acestep_fetch.engine.context import Context
 from acestep_fetch.storage import receipts
 from acestep_fetch.storage.checksum import Digests
+
+_AT_ONCE: Final = 256  # files looked at in one visit to the disk, which nothing can interrupt
 
 
 class Known:
@@ -54,17 +58,19 @@ async def examine(component: Component, known: Known, context: Context) -> None:
     """Sorts what is under the final name and in staging into kept, staged and foreign."""
     if context.options.force:
         return
-    drifted = list[str]()
-    for file in component.wanted:
+    drifted, layout = list[str](), context.layout
+    for file, there in await _looked(component, context):
         label = component.label(file.path)
-        final = context.layout.final(component.name) / file.path
-        staged = context.layout.staged(component.name) / file.path
-        await context.on_disk(final, _clear_way, context.layout.root, final)
-        if found := await _match(final, file, known.digests(label, git=_git(file)), context):
+        final = layout.final(component.name) / file.path
+        if found := there.final == file.file.size and await _match(
+            final, file, known.digests(label, git=_git(file)), context
+        ):
             component.kept[file.path] = found
-        elif found := await _match(staged, file, None, context):
+        elif found := there.staged == file.file.size and await _match(
+            layout.staged(component.name) / file.path, file, None, context
+        ):
             component.staged[file.path] = found
-        elif receipts.may_drift(file.path) and await context.on_disk(final, _has_content, final):
+        elif receipts.may_drift(file.path) and there.final:
             component.foreign[file.path] = await context.hash_file(final, git=_git(file))
             drifted.append(label)
             continue
@@ -78,9 +84,33 @@ async def examine(component: Component, known: Known, context: Context) -> None:
         context.emit(Note("info", f"{text} (--force fetches it anew)"))
 
 
+@dataclass(frozen=True, slots=True)
+class _There:
+    """The sizes of what is under a file's final name and in staging; None where there is no file."""
+
+    final: int | None
+    staged: int | None
+
+
+async def _looked(component: Component, context: Context) -> list[tuple[ManifestFile, _There]]:
+    """The component's wanted files and what is there of each, many to a visit to the disk."""
+    wanted, found = component.wanted, list[_There]()
+    final, staged = context.layout.final(component.name), context.layout.staged(component.name)
+    for start in range(0, len(wanted), _AT_ONCE):
+        paths = [file.path for file in wanted[start : start + _AT_ONCE]]
+        found += await context.on_disk(final, _look, context.layout.root, final, staged, paths)
+    return list(zip(wanted, found, strict=True))
+
+
+def _look(root: Path, final: Path, staged: Path, paths: Iterable[str]) -> list[_There]:
+    found, clear = list[_There](), set[Path]()
+    for path in paths:
+        _clear_way(root, final / path, clear)
+        found.append(_There(_size(final / path), _size(staged / path)))
+    return found
+
+
 async def _match(path: Path, file: ManifestFile, vouched: Digests | None, context: Context) -> Digests | None:
-    if await context.on_disk(path, _size, path) != file.file.size:
-        return None
     if vouched is None:
         vouched = await context.hash_file(path, git=_git(file))
     return vouched if vouched.agrees_with(file.file) else None
@@ -94,16 +124,16 @@ def _size(path: Path) -> int | None:
     return path.stat().st_size if path.is_file() else None
 
 
-def _has_content(path: Path) -> bool:
-    return bool(_size(path))
-
-
-def _clear_way(root: Path, final: Path) -> None:
-    """Raises `DiskError` where something that is no file stands in a file's place, or no folder in a folder's."""
+def _clear_way(root: Path, final: Path, clear: set[Path]) -> None:
+    """Raises `DiskError` where something that is no file stands in a file's place, or no folder in a folder's.
+    `clear` are folders that need no second look."""
     if final.is_dir():
         raise DiskError(f"{final}: a folder stands where a file belongs", hint="move it away and run this again")
     for folder in final.parents:
-        if folder == root or folder.is_dir():
+        if folder in clear or folder == root:
+            return
+        clear.add(folder)
+        if folder.is_dir():
             return
         if folder.exists():
             raise DiskError(f"{folder}: a file stands where a folder belongs", hint="move it away and run this again")

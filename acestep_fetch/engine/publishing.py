@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from acestep_fetch.core.events import ComponentReady, FileReused, FileVerified, ModelReady
@@ -24,15 +24,26 @@ class Publisher:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    async def place(self, job: Job) -> None:
-        """Puts a finished transfer's content where its targets want it."""
-        transfer, layout, digests = job.transfer, self._context.layout, job.transfer.digests
-        assert digests is not None
-        job.targets = [(component, path) for component, path in job.targets if component.accepts(path, digests)]
-        if not job.targets:
+    async def place(self, jobs: Sequence[Job]) -> None:
+        """Puts the contents of finished transfers where their targets want them, in one visit to the disk."""
+        for job in jobs:
+            assert job.transfer.digests is not None
+            job.targets = [(c, path) for c, path in job.targets if c.accepts(path, job.transfer.digests)]
+        jobs = [job for job in jobs if job.targets]
+        if not jobs:
             return
-        paths = [layout.staged(component.name) / path for component, path in job.targets]
-        await self._context.on_disk(transfer.label, _place, paths, transfer.part, transfer.data)
+        layout = self._context.layout
+        contents = [
+            ([layout.staged(c.name) / path for c, path in job.targets], job.transfer.part, job.transfer.data)
+            for job in jobs
+        ]
+        await self._context.on_disk(jobs[0].transfer.label, _place, contents)
+        for job in jobs:
+            self._placed(job)
+
+    def _placed(self, job: Job) -> None:
+        transfer, digests = job.transfer, job.transfer.digests
+        assert digests is not None
         transfer.part = transfer.data = None
         seconds = self._context.clock() - (transfer.began or self._context.clock())
         by_source = dict(+transfer.by_source)
@@ -107,26 +118,25 @@ class Publisher:
         for component in work.components:
             if snapshot := component.snapshots.get(HubName.HUGGINGFACE):
                 commit = snapshot.commit
-                listed = {file.path: file for file in snapshot.files}
                 for file in component.manifest.files:
-                    theirs = listed.get(file.file.path)
+                    theirs = snapshot.by_path.get(file.file.path)
                     if theirs and _same(component.digests(file.path), theirs.sha256, theirs.git_sha1):
                         notes.append(hf_metadata.HubFile(theirs.path, theirs.sha256 or theirs.git_sha1 or ""))
         if notes:
             hf_metadata.write_metadata(folder, commit, notes)
 
 
-def _place(paths: Sequence[Path], part: PartFile | None, data: bytes | None) -> None:
-    first, *others = paths
-    for path in others:
+def _place(contents: Iterable[tuple[Sequence[Path], PartFile | None, bytes | None]]) -> None:
+    for (first, *others), part, data in contents:
+        for path in others:
+            if part:
+                staging.put_copy(part.path, path)
+            else:
+                staging.put_bytes(path, data or b"")
         if part:
-            staging.put_copy(part.path, path)
+            part.publish(first)
         else:
-            staging.put_bytes(path, data or b"")
-    if part:
-        part.publish(first)
-    else:
-        staging.put_bytes(first, data or b"")
+            staging.put_bytes(first, data or b"")
 
 
 def _same(digests: Digests, sha256: str | None, git_sha1: str | None) -> bool:

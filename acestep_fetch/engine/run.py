@@ -20,6 +20,7 @@ from acestep_fetch.engine.components import Component, ModelWork
 from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.examine import Known, examine
 from acestep_fetch.engine.frontier import Frontier
+from acestep_fetch.engine.landing import Landing
 from acestep_fetch.engine.listing import Listed, Listings, Select
 from acestep_fetch.engine.planning import Job, Planner, build_components, known_sizes, report_files
 from acestep_fetch.engine.probe import race
@@ -61,6 +62,7 @@ class Run:
         self._large = asyncio.Semaphore(min(jobs or OPEN_PARTS, OPEN_PARTS))
         self._any = asyncio.Semaphore(jobs) if jobs else nullcontext()
         self._joined = set[HubName]()
+        self._landing = Landing()
 
     @property
     def _open(self) -> list[ModelWork]:
@@ -157,7 +159,10 @@ class Run:
             await self._publisher.copy_known(component, self._known)
             self._planner.want(component)  # a copy that turned out wrong is fetched after all
         jobs = [job for job in self._planner.jobs.values() if self._still_wanted(job)]
-        worker = self._group.create_task(self._scheduler.run(), name="scheduler")
+        workers = [
+            self._group.create_task(self._scheduler.run(), name="scheduler"),
+            self._group.create_task(self._land(), name="landing"),
+        ]
         self._start(jobs)
         for component in components:
             await self._advance(component)
@@ -166,7 +171,8 @@ class Run:
             await self._settled.wait()
         for job in self._planner.jobs.values():
             job.transfer.fail(NetworkError(f"{job.transfer.label}: not needed any more"))
-        worker.cancel()
+        for worker in workers:
+            worker.cancel()
 
     @staticmethod
     def _still_wanted(job: Job) -> bool:
@@ -175,29 +181,47 @@ class Run:
 
     def _start(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
-            self._group.create_task(self._carry(job), name=job.transfer.label)
+            if job.transfer.small and not self._context.options.jobs:
+                self._take_small(job)
+            else:
+                self._group.create_task(self._carry(job), name=job.transfer.label)
+
+    def _take_small(self, job: Job) -> None:
+        self._landing.expect(job)
+        if job.transfer.open:
+            self._scheduler.workload.add(job.transfer)
+
+    async def _land(self) -> None:
+        """Takes small files from memory to their places until it is cancelled."""
+        while True:
+            batch = await self._landing.next()
+            for job in batch:
+                self._scheduler.workload.settle(job.transfer)
+            await self._publisher.place([job for job in batch if not job.transfer.error])
+            for job in batch:
+                if job.transfer.error or any(component.complete for component, _ in job.targets):
+                    self._group.create_task(self._conclude(job), name=job.transfer.label)
 
     async def _carry(self, job: Job) -> None:
-        """Takes one content from its first byte to its places."""
-        transfer = job.transfer
+        """Takes one content from its first byte to its places, when it is its turn."""
         async with self._any:
-            if transfer.small:
-                await self._carry_small(job)
-            else:
-                async with self._large:
-                    await self._carry_large(job)
+            if job.transfer.small:
+                self._take_small(job)
+                await job.transfer.settled()
+                return
+            async with self._large:
+                await self._carry_large(job)
+        await self._conclude(job)
+
+    async def _conclude(self, job: Job) -> None:
+        """Draws the consequences of a transfer's end for what its content is for."""
+        transfer = job.transfer
         if transfer.error:
             for component, path in job.targets:
                 await self._lost(component, path, transfer.error)
             return
         for component, _ in job.targets:
             await self._advance(component)
-
-    async def _carry_small(self, job: Job) -> None:
-        if job.transfer.open:
-            self._scheduler.workload.add(job.transfer)
-        await job.transfer.settled()
-        await self._landed(job)
 
     async def _carry_large(self, job: Job) -> None:
         """The part file is opened, closed, published or discarded here and nowhere else."""
@@ -222,7 +246,7 @@ class Run:
     async def _landed(self, job: Job) -> None:
         self._scheduler.workload.settle(job.transfer)
         if not job.transfer.error:
-            await self._publisher.place(job)
+            await self._publisher.place([job])
 
     async def _advance(self, component: Component) -> None:
         if component.complete and not component.error:

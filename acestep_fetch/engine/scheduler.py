@@ -71,6 +71,8 @@ class Scheduler:
             raise platform.explain(exc, transfer.label) from exc
         else:
             transfer.strikes.pop(flight.source.name, None)
+            if flight.is_trial:
+                flight.source.agreed(transfer.places[flight.source.name])
         finally:
             self.workload.land(flight)
 

@@ -10,8 +10,9 @@ Credentials go to the hub's own origin. A redirect to another origin travels wit
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urljoin, urlsplit
@@ -29,6 +30,8 @@ from acestep_fetch.engine.context import Context
 _REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 _LINK_REFUSED: Final = frozenset((401, 403, 410))
 _MOST_HOPS: Final = 10
+_TRIAL: Final = 1.0  # seconds for which others wait
+_FEW_MISMATCHES: Final = 3
 _EXPLANATION: Final = 8 * 1024  # bytes of an error's body that are read
 
 
@@ -74,6 +77,9 @@ class Source:
         self._direct = set[tuple[str, str]]()
         self._elsewhere = set[tuple[str, str]]()
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._trials: dict[str, asyncio.Event] = {}  # of shortcuts, by commit
+        self._mismatches = Counter[str]()  # by commit
+        self._agreeing = set[str]()  # commits
         self.token_dropped: float | None = None  # when the hub refused it
         self._outage = False
         self._resolver_from = 0.0  # when the resolver may be asked again
@@ -102,6 +108,21 @@ class Source:
         went_down = self.score.is_suspect and not self._outage
         self._outage |= went_down
         return went_down
+
+    def agreed(self, place: Place) -> None:
+        """A small file that was not proven to be the same here was what it should be."""
+        self._agreeing.add(place.snapshot.commit)
+
+    def doubt(self, place: Place, *, proven: bool) -> None:
+        """A small file came and was not what it should be. What is not proven to be the same here counts."""
+        self.hub.judge_shortcut(place.snapshot, place.path, None)
+        self._mismatches[place.snapshot.commit] += not proven
+
+    def may_try(self, place: Place, under_way: int) -> bool:
+        """Whether to ask for a small file that is not proven to be the same here: one at a time until the first was
+        right, and no more once a few were wrong, which shows that this hub has another version."""
+        commit = place.snapshot.commit
+        return self._mismatches[commit] < _FEW_MISMATCHES and (commit in self._agreeing or not under_way)
 
     def pause(self, now: float) -> float:
         """Seconds for which a further connection should not ask; 0 if it may."""
@@ -171,6 +192,8 @@ class Source:
         """Asks the resolver: its own body, or None once the link that it gave is known. One asks for each file; the
         others wait for that answer only, not for the bytes behind the link."""
         key = (place.snapshot.commit, place.path)
+        if body := await self._by_shortcut(stack, place, asked):
+            return body
         if key not in self._direct:
             async with self._locks.setdefault(key, asyncio.Lock()):
                 if key in self._links:
@@ -178,6 +201,39 @@ class Source:
                 if key not in self._direct:
                     return await self._ask_resolver(stack, place, asked)
         return await self._ask_resolver(stack, place, asked)
+
+    async def _by_shortcut(self, stack: AsyncExitStack, place: Place, asked: Span) -> Body | None:
+        """The body from the address to which the resolver would redirect, where that is known and right. The answer for
+        a snapshot's first file tells whether it is; the others wait for that, but not for long."""
+        request, commit = self.hub.shortcut(place.snapshot, place.path), place.snapshot.commit
+        if request is None:
+            return None
+        if self.hub.has_shortcuts(place.snapshot):
+            return await self._try(stack, place, _ranged(request, asked))
+        if trial := self._trials.get(commit):
+            await _is_set(trial, _TRIAL)
+            if request := self.hub.shortcut(place.snapshot, place.path):
+                known = self.hub.has_shortcuts(place.snapshot)
+                return await self._try(stack, place, _ranged(request, asked)) if known else None
+            return None
+        trial = self._trials[commit] = asyncio.Event()
+        try:
+            return await self._try(stack, place, _ranged(request, asked))
+        finally:
+            trial.set()
+            del self._trials[commit]  # where there was no answer, the next one tries
+
+    async def _try(self, stack: AsyncExitStack, place: Place, shortcut: Request) -> Body | None:
+        async with self._resolver:
+            body = await stack.enter_async_context(self._transport.get(shortcut))
+        if is_busy(body.status):
+            return body
+        headers = body.headers if body.status in (200, 206) else None
+        if self.hub.judge_shortcut(place.snapshot, place.path, headers):
+            return body
+        await _drain(body)
+        await stack.aclose()
+        return None
 
     async def _ask_resolver(self, stack: AsyncExitStack, place: Place, asked: Span) -> Body | None:
         key, request = (place.snapshot.commit, place.path), self._address(place)
@@ -248,6 +304,12 @@ def _redirected(request: Request, target: str) -> Request:
     same = (here.scheme, here.netloc) == (there.scheme, there.netloc)
     kept: Mapping[str, str] = request.headers if same else {}
     return Request(target, kept)
+
+
+async def _is_set(event: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 async def _beginning(body: Body) -> bytes:

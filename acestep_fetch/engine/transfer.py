@@ -46,10 +46,12 @@ class Flight:
     held_up: bool = False  # silent because our own budget or disk makes it wait
     throttled: float = float("-inf")  # when our own budget last made it wait: its speed is not its own then
     scope: asyncio.Timeout | None = None
+    is_trial: bool = False  # a small file that was not proven to be the same at this source when it was asked for
 
     def __post_init__(self) -> None:
         self.offset = self.sampled = self.start
         self.last_byte = self.began
+        self.is_trial = self.transfer.small and self.source.name not in self.transfer.proven
 
     @property
     def remaining(self) -> int:
@@ -85,6 +87,7 @@ class Transfer:
     began: float | None = None
     moved: asyncio.Event = field(default_factory=asyncio.Event)  # held has grown, or the state changed
     wake: Callable[[], None] = lambda: None  # tells the scheduler that there is work again
+    on_end: Callable[[], None] = lambda: None  # called once, when it is done or failed
 
     @property
     def small(self) -> bool:
@@ -148,6 +151,7 @@ class Transfer:
         if self.open:
             self.state, self.digests, self.data = State.DONE, digests, data
             self.moved.set()
+            self.on_end()
 
     def fail(self, error: FetchError) -> None:
         if self.open:
@@ -156,3 +160,4 @@ class Transfer:
                 if flight.scope:
                     flight.scope.reschedule(0)
             self.moved.set()
+            self.on_end()

@@ -33,6 +33,7 @@ class Workload:
         self._small = deque[Transfer]()
         self._flights = dict.fromkeys(list[Flight]())  # in the order in which they took off
         self._smalls = Counter[HubName]()  # flights of small files, by source
+        self._trials = Counter[HubName]()  # of these, the ones that are not proven to be the same there
 
     @property
     def flights(self) -> list[Flight]:
@@ -57,6 +58,7 @@ class Workload:
     def take_off(self, flight: Flight) -> None:
         self._flights[flight] = None
         self._smalls[flight.source.name] += flight.transfer.small
+        self._trials[flight.source.name] += flight.is_trial
         flight.transfer.flights.append(flight)
         flight.source.active += 1
 
@@ -65,6 +67,7 @@ class Workload:
         transfer = flight.transfer
         del self._flights[flight]
         self._smalls[flight.source.name] -= transfer.small
+        self._trials[flight.source.name] -= flight.is_trial
         transfer.flights.remove(flight)
         flight.source.active -= 1
         transfer.moved.set()
@@ -91,6 +94,8 @@ class Workload:
         return large or self._small_file(source) or self._large_span(source) or self._stolen(source)
 
     def _small_file(self, source: Source) -> Flight | None:
+        if self._smalls[source.name] >= source.hub.resolver_slots:
+            return None  # it would only wait for the others
         for _ in range(min(len(self._small), _LOOK_AT)):
             transfer = self._small.popleft()
             if not transfer.open:
@@ -157,10 +162,15 @@ class Workload:
         return Flight(transfer, source, start, stop, now)
 
     def _serves(self, source: Source, transfer: Transfer) -> bool:
-        """Whether `source` may be asked: it has the bytes for certain, or nobody who has is there to ask."""
+        """Whether `source` may be asked: it has the bytes for certain, or little is lost if it has not (the digest
+        decides anyway), or nobody who has is there to ask."""
         if not transfer.usable(source.name) or not self._may_ask(source, transfer):
             return False
-        return source.name in transfer.proven or not any(self._up(name, transfer) for name in transfer.proven)
+        if source.name in transfer.proven:
+            return True
+        if transfer.small and source.may_try(transfer.places[source.name], self._trials[source.name]):
+            return True
+        return not any(self._up(name, transfer) for name in transfer.proven)
 
     def _up(self, name: HubName, transfer: Transfer) -> bool:
         source = self.sources.get(name)

@@ -51,6 +51,7 @@ class HuggingFace:
         self._patience = patience or Patience()
         self._most_pages = most_pages
         self._present_ids = dict[RepoId, RepoId]()  # of repositories that were renamed
+        self._shortcuts = dict[tuple[RepoId, str], bool]()  # by repository and commit: whether they work
 
     @property
     def endpoint(self) -> str:
@@ -88,6 +89,26 @@ class HuggingFace:
     def second_address(self, snapshot: Snapshot, path: str) -> Request | None:
         """There is one address for each file."""
         return None
+
+    def shortcut(self, snapshot: Snapshot, path: str) -> Request | None:
+        """Where ``/resolve/`` would send us for a file outside LFS, which saves one of two metered requests."""
+        file = snapshot.by_path.get(path)
+        if file is None or file.git_sha1 is None or file.sha256 or not file.size:
+            return None  # redirected to another host, or not at all
+        if not self._shortcuts.get((snapshot.repo, snapshot.commit), True):
+            return None
+        repo = str(self._present_id(snapshot.repo))
+        return Request(f"{self._base}{wire.cached_at(repo, snapshot.commit, path, file.git_sha1)}", self._headers())
+
+    def has_shortcuts(self, snapshot: Snapshot) -> bool:
+        return self._shortcuts.get((snapshot.repo, snapshot.commit), False)
+
+    def judge_shortcut(self, snapshot: Snapshot, path: str, headers: Mapping[str, str] | None) -> bool:
+        """The reply has to name the commit and the file's git id: then this endpoint knows such addresses."""
+        file, key = snapshot.by_path.get(path), (snapshot.repo, snapshot.commit)
+        right = file is not None and headers is not None and wire.is_content(headers, snapshot.commit, file.git_sha1)
+        self._shortcuts[key] = right and self._shortcuts.get(key, True)
+        return right
 
     def explain(self, status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:
         """This hub never hides an error behind a 2xx."""

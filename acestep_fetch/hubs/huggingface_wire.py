@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
+from urllib.parse import quote
 
 from acestep_fetch.core.errors import AccessError, Failure, FetchError, NotFoundError, SourceError
 from acestep_fetch.core.model import RemoteFile, RepoId
@@ -29,6 +30,18 @@ def next_page(link: str | None) -> str | None:
         if rel and "next" in (rel[1] or rel[2] or "").lower().split():
             return str(target)
     return None
+
+
+def cached_at(repo: str, commit: str, path: str, git_sha1: str) -> str:
+    """Where ``/resolve/`` redirects (307) for a file outside LFS of a public repository."""
+    asked = quote(f"/{repo}/resolve/{quote(commit, safe='')}/{quote(path)}", safe="")
+    return f"/api/resolve-cache/models/{repo}/{quote(commit, safe='')}/{quote(path)}?{asked}=&etag=%22{git_sha1}%22"
+
+
+def is_content(headers: Mapping[str, str], commit: str, git_sha1: str | None) -> bool:
+    """Whether a reply says that it carries the content `git_sha1` of `commit`."""
+    etag = headers.get("etag", "").removeprefix("W/").strip('"')
+    return (headers.get("x-repo-commit"), etag) == (commit, git_sha1)
 
 
 def tree_rows(body: bytes) -> list[RemoteFile]:

@@ -98,6 +98,16 @@ class ModelScope:
         url = f"{site}/models/{snapshot.repo}/resolve/{quote(snapshot.commit, safe='')}/{quote(path)}"
         return Request(url, credentials(self._account, site))
 
+    def shortcut(self, snapshot: Snapshot, path: str) -> Request | None:
+        """Small files come from `locate`'s address at once."""
+        return None
+
+    def has_shortcuts(self, snapshot: Snapshot) -> bool:
+        return False
+
+    def judge_shortcut(self, snapshot: Snapshot, path: str, headers: Mapping[str, str] | None) -> bool:
+        return False
+
     def explain(self, status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:
         """An error envelope counts under any status; 2xx and 3xx without one are not for this method."""
         envelope = wire.error_in(body)

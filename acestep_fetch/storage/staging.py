@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
 
 from acestep_fetch.storage import platform
@@ -18,9 +19,12 @@ from acestep_fetch.storage import platform
 
 def put_bytes(target: Path, data: bytes) -> None:
     """A small verified file, whole or not at all. Raises OSError."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = platform.temporary_beside(target)
-    temporary.write_bytes(data)
+    try:
+        temporary.write_bytes(data)
+    except FileNotFoundError:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
     temporary.replace(target)
 
 
@@ -38,8 +42,7 @@ def publish(staged: Path, final: Path, files: Iterable[str]) -> None:
     Everything is durable before the first name appears. Raises OSError.
     """
     paths = list(files)
-    for path in paths:
-        platform.sync_path(staged / path)
+    platform.sync_paths([staged / path for path in paths])
     with contextlib.suppress(OSError):
         final.rmdir()  # an empty folder left by somebody's failed attempt
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -48,11 +51,15 @@ def publish(staged: Path, final: Path, files: Iterable[str]) -> None:
         staged.replace(final)
         platform.sync_folder(final.parent)
         return
-    for path in sorted(paths, key=_config_last):
-        target = final / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        platform.move(staged / path, target)
-        platform.sync_folder(target.parent)
+    for _, rank in groupby(sorted(paths, key=_config_last), key=lambda path: _config_last(path)[0]):
+        targets = {path: final / path for path in rank}
+        folders = {target.parent for target in targets.values()}
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        for path, target in targets.items():
+            platform.move(staged / path, target)
+        for folder in folders:
+            platform.sync_folder(folder)
     shutil.rmtree(staged, ignore_errors=True)
 
 

@@ -12,9 +12,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import aiohttp
+from aiohttp.helpers import get_env_proxy_for_url
+from yarl import URL
 
 from acestep_fetch import __version__
 from acestep_fetch.core.errors import Failure, SourceError
@@ -34,6 +36,7 @@ class Streams:
     def __init__(self, *, connect_timeout: float) -> None:
         self._timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_timeout, sock_read=None)
         self._session: aiohttp.ClientSession | None = None
+        self._proxies = dict[URL, dict[str, Any]]()  # by origin
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE, happy_eyeballs_delay=0.25)
@@ -41,7 +44,6 @@ class Streams:
             connector=connector,
             timeout=self._timeout,
             auto_decompress=False,
-            trust_env=True,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"acestep-fetch/{__version__}", "Accept-Encoding": "identity"},
             read_bufsize=READ_BUFFER,
@@ -61,12 +63,26 @@ class Streams:
         if self._session is None:
             raise RuntimeError("Streams is used outside of its context")
         with translated():
-            reply = await self._session.get(request.url, headers=request.headers, allow_redirects=False)
+            url = URL(request.url)
+            proxy = self._proxies.get(origin := url.origin())
+            if proxy is None:
+                proxy = self._proxies[origin] = await asyncio.to_thread(_proxy_for, url)
+            reply = await self._session.get(url, headers=request.headers, allow_redirects=False, **proxy)
         body = _AiohttpBody(reply)
         try:
             yield body
         finally:
             body.close()
+
+
+def _proxy_for(url: URL) -> dict[str, Any]:
+    """The environment's proxy for `url`. aiohttp's `trust_env` would look for it, and into ``.netrc``, in two visits to
+    a thread for every request, and fail where it finds credentials beside our own."""
+    try:
+        proxy, auth = get_env_proxy_for_url(url)
+    except LookupError:
+        return {}
+    return {"proxy": proxy, "proxy_auth": auth}
 
 
 class _AiohttpBody:

