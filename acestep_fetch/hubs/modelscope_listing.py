@@ -125,9 +125,7 @@ class Listing:
         except (SourceError, IntegrityError, _NoTreeError):
             return ()  # the missing listing is answer enough; its names would only have been help
 
-    async def _ask(
-        self, path: str, params: dict[str, str], attempts: int | None = None, *, aside: bool = False
-    ) -> Any:
+    async def _ask(self, path: str, params: dict[str, str], attempts: int | None = None, *, aside: bool = False) -> Any:
         """The envelope's data. A token that is refused is dropped, and the question asked again without it.
 
         What is asked `aside` goes on beside the listing, and its failures say nothing of that.

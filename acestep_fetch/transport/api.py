@@ -13,11 +13,10 @@ from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final, Self
 
-import httpx
-
 from acestep_fetch import __version__
 from acestep_fetch.core.errors import Failure, SourceError, UsageError
 from acestep_fetch.core.interfaces import ApiReply
+from acestep_fetch.transport.lean import httpx
 
 USER_AGENT: Final = f"acestep-fetch/{__version__}"
 LARGEST_BODY: Final = 64 * 1024 * 1024

@@ -12,8 +12,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Final, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from yarl import URL
 
 from acestep_fetch import __version__
 from acestep_fetch.core.errors import Failure, SourceError
@@ -53,6 +56,18 @@ class Streams:
             await self._session.close()
             self._session = None
 
+    async def connect(self, url: str, count: int) -> None:
+        """See `core.interfaces.Transport.connect`. Nothing is opened where a proxy stands between."""
+        if self._session is not None and not _is_proxied(url):
+            await asyncio.gather(*(self._connect(self._session, url) for _ in range(count)), return_exceptions=True)
+
+    async def _connect(self, session: aiohttp.ClientSession, url: str) -> None:
+        request = aiohttp.ClientRequest("GET", URL(url), loop=asyncio.get_running_loop())
+        connector = session.connector
+        assert connector is not None
+        connection = await connector.connect(request, [], self._timeout)
+        connection.release()
+
     @asynccontextmanager
     async def get(self, request: Request) -> AsyncIterator[Body]:
         """Opens one stream. Leaving the context before the end of the body closes the connection."""
@@ -75,6 +90,12 @@ class _AiohttpBody:
     async def read(self) -> bytes:
         with translated():
             return await self._reply.content.readany()
+
+
+def _is_proxied(url: str) -> bool:
+    """Whether the environment names a proxy for `url`, by the same rules as aiohttp's ``trust_env``."""
+    parts = urlsplit(url)
+    return parts.scheme in getproxies() and not proxy_bypass(parts.hostname or "")
 
 
 @contextmanager
