@@ -5,13 +5,24 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
-from typing import Final
+from typing import Final, NoReturn
 
 from acestep_fetch.core.errors import FetchError
 
 # A subcommand is a module of this package with `run(arguments) -> exit code`; it is imported only when asked for.
 SUBCOMMANDS: Final = {"get": "get", "serve": "serve"}
+
+
+def program() -> NoReturn:
+    """`main` as a process of its own. It leaves at once: the interpreter would take itself apart for a tenth of a
+    second, and nothing is left to be done (threads are joined, files closed, and output is flushed here)."""
+    code = main()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

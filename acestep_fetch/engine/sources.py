@@ -29,8 +29,8 @@ _REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 _LINK_REFUSED: Final = frozenset((401, 403, 410))
 _MOST_HOPS: Final = 10
 _EXPLANATION: Final = 8 * 1024  # bytes of an error's body that are read
-_WARM_LANES: Final = 3  # links that are learned at once, ahead of the flights
-_WARM_AHEAD: Final = 2  # connections that are opened ahead to where a link leads
+_WARM_LANES: Final = 4  # links that are learned at once, ahead of the flights
+_WARM_AHEAD: Final = 1  # connection that is opened ahead to where a link leads
 _WARM_PATIENCE: Final = (
     3  # times the silence that a connection is allowed: flights wait for a link that is being learned
 )
@@ -121,10 +121,11 @@ class Source:
     async def open(self, place: Place, asked: Span) -> AsyncIterator[Opened]:
         """The bytes `asked` of a file; the reply's headers have been checked against the question."""
         async with AsyncExitStack() as stack:
+            asked_elsewhere = (place.snapshot.commit, place.path) in self._elsewhere
             try:
                 opened = await self._checked(stack, place, asked)
             except SourceError as error:
-                if not self._has_second(place, error):
+                if asked_elsewhere or not self._has_second(place, error):
                     raise
                 await stack.aclose()
                 opened = await self._checked(stack, place, asked)
@@ -174,10 +175,9 @@ class Source:
 
     def _has_second(self, place: Place, error: SourceError) -> bool:
         """Whether the file is to be asked for at its other address, from now on."""
-        key = (place.snapshot.commit, place.path)
-        if error.failure is not Failure.MISSING or key in self._elsewhere:
+        if error.failure is not Failure.MISSING:
             return False
-        self._elsewhere.add(key)
+        self._elsewhere.add((place.snapshot.commit, place.path))
         return self.hub.second_address(place.snapshot, place.path) is not None
 
     def _address(self, place: Place) -> Request:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib import import_module
 from typing import Final, Self
 
 from acestep_fetch import __version__
@@ -69,8 +70,11 @@ class HttpxApi:
         self._client: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
+        trusting = asyncio.create_task(asyncio.to_thread(httpx.create_ssl_context))  # reads some 150 certificates
+        await asyncio.sleep(0)  # so that it has begun
+        import_module("httpcore")  # what the client imports first of all, meanwhile
         try:
-            trust = await asyncio.to_thread(httpx.create_ssl_context)  # reads some 150 certificates
+            trust = await trusting
         except OSError:  # ssl.SSLError is one
             raise UsageError("the certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read") from None
         try:
