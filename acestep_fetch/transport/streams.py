@@ -94,7 +94,10 @@ class _AiohttpBody:
 
 def _is_proxied(url: str) -> bool:
     """Whether the environment names a proxy for `url`, by the same rules as aiohttp's ``trust_env``."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # not an address at all, which is for the request to find out
+        return False
     return parts.scheme in getproxies() and not proxy_bypass(parts.hostname or "")
 
 
