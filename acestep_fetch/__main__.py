@@ -1,8 +1,6 @@
 """``python -m acestep_fetch`` is the same program as ``acestep-fetch``."""
 
-import sys
-
-from acestep_fetch.cli.main import main
+from acestep_fetch.cli.main import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

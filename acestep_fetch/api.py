@@ -23,7 +23,7 @@ from acestep_fetch.storage.layout import Layout, choose_folder
 if TYPE_CHECKING:
     from acestep_fetch.core.interfaces import Transport
     from acestep_fetch.engine.components import ModelWork
-    from acestep_fetch.engine.run import Network
+    from acestep_fetch.engine.opening import Network
     from acestep_fetch.engine.session import Session
 
 __all__ = ["Report", "fetch", "fetch_async", "up_to_date", "wanted_models"]
@@ -145,7 +145,7 @@ async def _connect(options: Options) -> AsyncIterator[Network]:
     from contextlib import AsyncExitStack
     from importlib import import_module
 
-    from acestep_fetch.engine.run import Network
+    from acestep_fetch.engine.opening import Network
     from acestep_fetch.hubs import HuggingFace, ModelScope, select
     from acestep_fetch.transport.api import HttpxApi
 

@@ -47,6 +47,11 @@ class Transport(Protocol):
 
     def get(self, request: Request) -> AbstractAsyncContextManager[Body]: ...
 
+    async def connect(self, url: str, count: int) -> None:
+        """Opens `count` connections to `url`'s origin for requests to come, and asks nothing on them. Never fails:
+        what is wrong with a connection is for the request to find out that needs it."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ApiReply:

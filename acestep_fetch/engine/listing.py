@@ -86,6 +86,12 @@ class Listings:
             await asyncio.wait([second], timeout=left)
         return self._listed(repo)
 
+    async def snapshot(self, repo: RepoId, name: HubName) -> Snapshot | None:
+        """What one hub lists, however late; None where it lists nothing."""
+        task = self._tasks[repo][name]
+        await asyncio.wait([task])
+        return None if task.cancelled() or isinstance(found := task.result(), FetchError) else found
+
     def cancel(self) -> None:
         """Whoever has not answered by now is not needed any more."""
         for tasks in self._tasks.values():

@@ -1,18 +1,17 @@
-"""The part of a session that has a network: probe, lists, plan, transfers, publication."""
+"""The part of a session that has a network: lists, plan, transfers, publication."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from acestep_fetch.catalogue import Model
 from acestep_fetch.core.choice import Choice
 from acestep_fetch.core.errors import FetchError, NetworkError, NotFoundError
 from acestep_fetch.core.events import ComponentMoved, FileFailed, ModelFailed, Note, PlanMade, SourceJoined
-from acestep_fetch.core.interfaces import Api, Hub, Transport
+from acestep_fetch.core.interfaces import Hub, Transport
 from acestep_fetch.core.merge import merge_component
 from acestep_fetch.core.model import HubName, Snapshot
 from acestep_fetch.engine.completion import complete
@@ -21,42 +20,39 @@ from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.examine import Known, examine
 from acestep_fetch.engine.frontier import Frontier
 from acestep_fetch.engine.landing import Landing
-from acestep_fetch.engine.listing import Listed, Listings, Select
+from acestep_fetch.engine.listing import Listed
+from acestep_fetch.engine.opening import Opening
 from acestep_fetch.engine.planning import Job, Planner, build_components, known_sizes, report_files
-from acestep_fetch.engine.probe import race
 from acestep_fetch.engine.publishing import Publisher
 from acestep_fetch.engine.repair import Repair
 from acestep_fetch.engine.report import FileReport
 from acestep_fetch.engine.scheduler import Scheduler
 from acestep_fetch.engine.sources import Source
+from acestep_fetch.engine.warming import warm
 from acestep_fetch.storage import platform
 
 OPEN_PARTS: Final = 16  # large files under way at once: each takes two descriptors
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """Everything that needs a socket, made only when it is needed."""
-
-    hubs: Sequence[Hub]
-    api: Api
-    open_transport: Callable[
-        [], Coroutine[Any, Any, Transport]
-    ]  # slow to import, so it is called while the hubs are asked
-    select: Select
 
 
 class Run:
     """Its tasks live in `group`. `fetch` settles every one of `works` (and drops from the list what is not on any hub,
     where all models were asked for)."""
 
-    def __init__(self, works: list[ModelWork], network: Network, group: asyncio.TaskGroup, context: Context) -> None:
+    def __init__(
+        self,
+        works: list[ModelWork],
+        hubs: Sequence[Hub],
+        opening: Opening,
+        transport: Transport | None,
+        group: asyncio.TaskGroup,
+        context: Context,
+    ) -> None:
         self.plan: tuple[FileReport, ...] = ()
         self.unavailable = list[Model]()
-        self._works, self._network, self._group, self._context = works, network, group, context
+        self._works, self._hubs, self._opening, self._group, self._context = works, hubs, opening, group, context
         self._planner, self._publisher, self._known = Planner(context), Publisher(context), Known(context)
-        self._sources: dict[HubName, Source] = {}
-        self._scheduler: Scheduler
+        self._sources = [Source(hub, transport, context) for hub in hubs] if transport else []
+        self._scheduler = Scheduler(context, self._sources)
         self._settled = asyncio.Event()
         jobs = context.options.jobs
         self._large = asyncio.Semaphore(min(jobs or OPEN_PARTS, OPEN_PARTS))
@@ -71,12 +67,12 @@ class Run:
     async def fetch(self) -> None:
         """Lists, plans, transfers, publishes. Raises what stops everything: an explicitly named model that no hub has,
         too little space, a disk that refuses."""
-        listings = Listings(self._group, self._network.hubs, self._network.select, self._context)
-        works = self._open
-        for work in works:
-            listings.ask(work.model.repo)
-        transport = self._group.create_task(self._network.open_transport(), name="transport")
-        choice, answers = await race(self._network.hubs, self._network.api, works[0].model.repo, self._context)
+        listings, works = self._opening.listings, self._open
+        await self._context.disk.run(self._known.learn)
+        choice, answers = await self._opening.choice
+        for work in works if self._sources else ():
+            warming = warm(work.model, choice.order, listings, self._sources, self._known, self._context)
+            self._opening.meanwhile(warming, f"warm {work.model.name}")
         down = [name for name in choice.order if answers.of(name) is False]
         listed = {work: await listings.settle(work.model.repo, choice.order, down) for work in works}
         self._drain_warnings()
@@ -85,12 +81,12 @@ class Run:
         if not self._works:
             raise NotFoundError("no hub has any of the models", hint="check HF_ENDPOINT and MODELSCOPE_ENDPOINT")
         await self._prepare()
-        if not self._context.options.dry_run:
+        if self._sources:
             for work in self._open:
                 for hub, task in listed[work].late.items():
                     self._group.create_task(self._join(work, hub, task))
-            await self._transfer(await transport)
-        listings.cancel()
+            await self._transfer()
+        self._opening.close()
 
     # -- planning -------------------------------------------------------------------------------------------------
 
@@ -114,7 +110,6 @@ class Run:
 
     async def _prepare(self) -> None:
         """Looks at what is there, gives the verdict on the space, and tells the plan."""
-        await self._context.disk.run(self._known.learn)
         for work in self._open:
             for component in work.components:
                 await examine(component, self._known, self._context)
@@ -151,9 +146,7 @@ class Run:
 
     # -- transfers ------------------------------------------------------------------------------------------------
 
-    async def _transfer(self, transport: Transport) -> None:
-        self._sources = {hub.name: Source(hub, transport, self._context) for hub in self._network.hubs}
-        self._scheduler = Scheduler(self._context, self._sources.values())
+    async def _transfer(self) -> None:
         components = [c for work in self._open for c in work.components]
         for component in components:
             await self._publisher.copy_known(component, self._known)
@@ -231,8 +224,8 @@ class Run:
         part = await self._planner.open_part(job)
         try:
             frontier = Frontier(transfer, self._context, list(part.pieces.values()))
-            sources, scheduler = list(self._sources.values()), self._scheduler
-            repair = Repair(transfer, part, sources, scheduler.blame, scheduler.budget, self._context)
+            scheduler = self._scheduler
+            repair = Repair(transfer, part, self._sources, scheduler.blame, scheduler.budget, self._context)
             self._scheduler.workload.add(transfer)
             await complete(transfer, part, frontier, repair)
             await transfer.grounded()
@@ -316,6 +309,6 @@ class Run:
             self._settled.set()
 
     def _drain_warnings(self) -> None:
-        for hub in self._network.hubs:
+        for hub in self._hubs:
             for text in hub.take_warnings():
                 self._context.emit(Note("warning", text))

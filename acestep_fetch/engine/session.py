@@ -10,17 +10,22 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from acestep_fetch.catalogue import Model
 from acestep_fetch.core.errors import FetchError, LeaseError
 from acestep_fetch.core.events import Waiting
 from acestep_fetch.engine.components import ModelWork
 from acestep_fetch.engine.context import Context
+from acestep_fetch.engine.opening import Network, Opening
 from acestep_fetch.engine.readiness import look
 from acestep_fetch.engine.report import FileReport
-from acestep_fetch.engine.run import Network, Run
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.lease import Holder, Lease
+
+if TYPE_CHECKING:
+    from acestep_fetch.engine.run import Run
 
 Connect = Callable[[], AbstractAsyncContextManager[Network]]
 
@@ -45,7 +50,10 @@ class Session:
             if all(work.ready for work in self.works):
                 return
             async with self._connect() as network, _unwrapped(), asyncio.TaskGroup() as group:
-                run = Run(self.works, network, group, self._context)
+                opening = Opening([work.model.repo for work in self.open_works], network, group, self._context)
+                transport = await opening.transport()
+                engine = await asyncio.to_thread(import_module, "acestep_fetch.engine.run")  # slow, and not needed yet
+                run: Run = engine.Run(self.works, network.hubs, opening, transport, group, self._context)
                 try:
                     await run.fetch()
                 finally:

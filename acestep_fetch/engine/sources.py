@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
@@ -33,6 +33,11 @@ _MOST_HOPS: Final = 10
 _TRIAL: Final = 1.0  # seconds for which others wait
 _FEW_MISMATCHES: Final = 3
 _EXPLANATION: Final = 8 * 1024  # bytes of an error's body that are read
+_WARM_LANES: Final = 4  # links that are learned at once, ahead of the flights
+_WARM_AHEAD: Final = 1  # connection that is opened ahead to where a link leads
+_WARM_PATIENCE: Final = (
+    3  # times the silence that a connection is allowed: flights wait for a link that is being learned
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ class Source:
         self._agreeing = set[str]()  # commits
         self.token_dropped: float | None = None  # when the hub refused it
         self._outage = False
+        self._is_warm = False  # connections to the content network were opened ahead
         self._resolver_from = 0.0  # when the resolver may be asked again
         self._resolver = asyncio.Semaphore(hub.resolver_slots)
 
@@ -140,14 +146,48 @@ class Source:
     async def open(self, place: Place, asked: Span) -> AsyncIterator[Opened]:
         """The bytes `asked` of a file; the reply's headers have been checked against the question."""
         async with AsyncExitStack() as stack:
+            asked_elsewhere = (place.snapshot.commit, place.path) in self._elsewhere
             try:
                 opened = await self._checked(stack, place, asked)
             except SourceError as error:
-                if not self._has_second(place, error):
+                if asked_elsewhere or not self._has_second(place, error):
                     raise
                 await stack.aclose()
                 opened = await self._checked(stack, place, asked)
             yield opened
+
+    async def warm(self, places: Sequence[Place]) -> None:
+        """Learns the links of `places` ahead, a few at once, and opens connections to where the first one leads.
+
+        Never fails: what is wrong is met again by the flight that needs the link. Only a pause that the resolver asks
+        for is heeded.
+        """
+        async with asyncio.TaskGroup() as group:
+            for lane in range(_WARM_LANES):
+                group.create_task(self._learn(places[lane::_WARM_LANES]))
+
+    async def _learn(self, places: Sequence[Place]) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_WARM_PATIENCE * self._context.options.stall_timeout):
+                for place in places:
+                    try:
+                        await self._learn_one(place)
+                    except SourceError as error:
+                        if error.of_resolver and error.retry_after is not None:
+                            self.failed(error)
+                        return
+
+    async def _learn_one(self, place: Place) -> None:
+        async with self.slots, AsyncExitStack() as stack:
+            body = await self._resolve(stack, place, Span(0, 1))
+            if body and body.status not in (200, 206):
+                raise await self._refusal(body, redirected=False)
+            if body:
+                await _drain(body)
+        link = self._links.get((place.snapshot.commit, place.path))
+        if link and not self._is_warm:
+            self._is_warm = True
+            await self._transport.connect(link.request.url, _WARM_AHEAD)
 
     async def _checked(self, stack: AsyncExitStack, place: Place, asked: Span) -> Opened:
         body, redirected = await self._reach(stack, place, asked)
@@ -160,10 +200,9 @@ class Source:
 
     def _has_second(self, place: Place, error: SourceError) -> bool:
         """Whether the file is to be asked for at its other address, from now on."""
-        key = (place.snapshot.commit, place.path)
-        if error.failure is not Failure.MISSING or key in self._elsewhere:
+        if error.failure is not Failure.MISSING:
             return False
-        self._elsewhere.add(key)
+        self._elsewhere.add((place.snapshot.commit, place.path))
         return self.hub.second_address(place.snapshot, place.path) is not None
 
     def _address(self, place: Place) -> Request:

@@ -1,7 +1,8 @@
-"""Hugging Face: one request for the commit, one for each page of the tree at that commit.
+"""Hugging Face: one request for the commit and, where that answer is sure to be whole, for all files at it.
 
-Asking for the commit first pins the listing and every file to one state of the repository, however long the
-download takes and whatever is pushed meanwhile.
+The commit pins the listing and every file to one state of the repository, however long the download takes and whatever
+is pushed meanwhile. A repository of many files, and one whose answer leaves anything open, is listed as the tree at
+that commit: one more request for each page.
 """
 
 from __future__ import annotations
@@ -75,8 +76,11 @@ class HuggingFace:
         await self._account.ready()
         talk = Conversation(self._api, self._patience, self._judge, wire.TITLE)
         wanted = revision or "main"
-        commit = await self._commit(talk, repo, wanted)
-        files = listing.without_duplicates(wire.TITLE, await self._tree(talk, repo, commit))
+        found = await self._revision(talk, repo, wanted)
+        commit, listed = found.commit, found.files
+        if listed is None:
+            listed = await self._tree(talk, repo, commit)
+        files = listing.without_duplicates(wire.TITLE, listed)
         if not files:
             raise NotFoundError(f"{wire.TITLE}: {repo} holds no files at {wanted!r}")
         return Snapshot(HubName.HUGGINGFACE, repo, commit, files)
@@ -123,13 +127,13 @@ class HuggingFace:
         """What people should be told since the last call."""
         return self._account.take_warnings()
 
-    async def _commit(self, talk: Conversation, repo: RepoId, revision: str) -> str:
-        url = f"{self._base}/api/models/{repo}/revision/{_whole(revision)}"
+    async def _revision(self, talk: Conversation, repo: RepoId, revision: str) -> wire.Revision:
+        url = f"{self._base}/api/models/{repo}/revision/{_whole(revision)}?blobs=true"
         reply = await self._ask(talk, url, repo, revision)
-        commit, present_id = wire.commit_of(reply.body)
+        found = wire.revision_of(reply.body)
         if path_of(reply.url) != path_of(url):
-            self._remember(repo, present_id)
-        return commit
+            self._remember(repo, found.present_id)
+        return found
 
     async def _tree(self, talk: Conversation, repo: RepoId, commit: str) -> list[RemoteFile]:
         """All pages. A page that was seen before, or one page too many, ends in `IntegrityError`."""

@@ -9,15 +9,18 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from acestep_fetch.core.errors import AccessError, Failure, FetchError, NotFoundError, SourceError
+from acestep_fetch.core.errors import AccessError, Failure, FetchError, IntegrityError, NotFoundError, SourceError
 from acestep_fetch.core.model import RemoteFile, RepoId
 from acestep_fetch.core.retry import asked_wait, is_busy
 from acestep_fetch.hubs import listing
 
 TITLE: Final = "Hugging Face"
+
+MOST_SIBLINGS: Final = 1000  # as many as a page of the tree has: no cut was ever seen so early
 
 _LINK: Final = re.compile(r'<([^<>]*)>((?:\s*;\s*[\w*-]+\s*=\s*(?:"[^"]*"|[^\s";,]+))*)')
 _REL: Final = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s";,]+))', re.IGNORECASE)
@@ -72,13 +75,40 @@ def _file(row: Mapping[str, Any]) -> RemoteFile:
     return RemoteFile(path, size, sha256=listing.sha256_of(lfs.get("oid") or lfs.get("sha256")))
 
 
-def commit_of(body: bytes) -> tuple[str, str | None]:
-    """The commit and the repository's present id, from ``/revision/{rev}``."""
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """``/revision/{rev}?blobs=true``. `files` None: the answer may not name all of them, ask for the tree."""
+
+    commit: str
+    present_id: str | None  # of the repository, which may have been renamed
+    files: list[RemoteFile] | None
+
+
+def revision_of(body: bytes) -> Revision:
+    """Raises `IntegrityError` where there is no commit."""
     info = listing.fields_of(TITLE, listing.parse_json(TITLE, body))
     commit, name = listing.sha1_of(info.get("sha")), info.get("id")
     if commit is None:
         raise listing.disbelief(TITLE, "the revision has no commit")
-    return commit, name if isinstance(name, str) else None
+    return Revision(commit, name if isinstance(name, str) else None, _siblings(info.get("siblings")))
+
+
+def _siblings(rows: object) -> list[RemoteFile] | None:
+    """The files of ``siblings``, where they are few, and each has a path, a size and a digest; else None.
+
+    The Hub cuts the siblings of repositories with thousands of files without a word, so a long list counts for nothing.
+    """
+    if not isinstance(rows, list) or not 0 < len(rows) < MOST_SIBLINGS:
+        return None
+    try:
+        files = [_sibling(listing.fields_of(TITLE, row)) for row in rows]
+    except IntegrityError:
+        return None  # the tree is the last word, and says what is wrong if it is wrong there too
+    return files if all(file.digest for file in files) else None
+
+
+def _sibling(row: Mapping[str, Any]) -> RemoteFile:
+    return _file({**row, "path": row.get("rfilename"), "oid": row.get("blobId")})
 
 
 def complaint(headers: Mapping[str, str], body: bytes) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """ModelScope: one listing, cross-checked with the commit it was made at; two sites unless one is pinned.
 
 Listing and commit are separate answers, and ``/commits`` is known to answer for the wrong branch without a word. So
-the listing is made by name, the commit asked for, and the commit believed only if the listing's own
+the listing is made by name, the commit asked for meanwhile, and believed only if the listing's own
 ``LatestCommitter`` agrees. Otherwise the name stays the pin: listing and files then use the same one either way.
 """
 

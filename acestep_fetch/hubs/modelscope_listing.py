@@ -1,6 +1,6 @@
 """One repository's listing from one ModelScope site.
 
-1. List the revision by name, recursively; ask ``/commits`` for its commit; pin what both agree on.
+1. List the revision by name, recursively, and ask ``/commits`` for its commit meanwhile; pin what both agree on.
 2. A listing is silently cut at 3000 rows. One that long is thrown away: its folder is listed flat, and each folder
    in it on its own, down to where listings are short. A folder with 3000 direct children cannot be listed at all.
 3. ``Files: null`` is an unknown revision or an empty repository; ``/revisions`` tells which.
@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import Any, Final
 
 from acestep_fetch.core.errors import AccessError, Failure, FetchError, IntegrityError, NotFoundError, SourceError
@@ -37,36 +39,45 @@ class Listing:
         self._site, self._repo, self._account, self._cap = site, repo, account, cap
         self._now = patience.now
         self._talk = Conversation(api, patience, self._judge, wire.TITLE)
+        self._aside = Conversation(api, patience, partial(self._judge, aside=True), wire.TITLE)
         self._answered = False
         self._listings = 0
 
     async def everything(self, revision: str, also: str | None = None) -> tuple[str, Files]:
         """The pin and all files. `also` is the branch to take where `revision` does not exist."""
+        naming = asyncio.create_task(self._commit(revision))
         try:
-            page = await self._page(revision)
-        except _NoTreeError:
-            page = None
+            page = await self._listed(revision)
+            commit = await naming if page and page.rows else None
+        finally:
+            naming.cancel()
+            await asyncio.wait([naming])
         if page is None or not page.rows:
             known = await self._revisions()
             if also is not None and also in known and revision not in known:
                 return await self.everything(also)
             raise self._no_files(revision, known)
-        pin = await self._pin(revision, page.head)
+        pin = commit if commit is not None and commit.startswith(page.head) else revision
         if pin != revision and not page.head:  # nothing vouched for the commit: take the listing at it
             pin, page = await self._again(pin, revision, page)
         files = page.files if page.rows < self._cap else await self._long(pin)
         return pin, listing.without_duplicates(wire.TITLE, files)
 
-    async def _pin(self, revision: str, head: str) -> str:
-        """The commit that `revision` names, where it can be known; else `revision`."""
+    async def _listed(self, revision: str) -> wire.Page | None:
+        try:
+            return await self._page(revision)
+        except _NoTreeError:
+            return None
+
+    async def _commit(self, revision: str) -> str | None:
+        """The commit that ``/commits`` has for `revision`, which is not to be believed alone; None for none."""
         if SHA1_HEX.fullmatch(revision):
             return revision
         params = {"Ref": revision, "PageNumber": "1", "PageSize": "1"}
         try:
-            commit = wire.commit_of(await self._ask("/commits", params, attempts=2))
+            return wire.commit_of(await self._ask("/commits", params, attempts=2, aside=True))
         except (FetchError, _NoTreeError):
-            return revision
-        return commit if commit is not None and commit.startswith(head) else revision
+            return None
 
     async def _again(self, commit: str, revision: str, page: wire.Page) -> tuple[str, wire.Page]:
         try:
@@ -114,27 +125,31 @@ class Listing:
         except (SourceError, IntegrityError, _NoTreeError):
             return ()  # the missing listing is answer enough; its names would only have been help
 
-    async def _ask(self, path: str, params: dict[str, str], attempts: int | None = None) -> Any:
-        """The envelope's data. A token that is refused is dropped, and the question asked again without it."""
+    async def _ask(self, path: str, params: dict[str, str], attempts: int | None = None, *, aside: bool = False) -> Any:
+        """The envelope's data. A token that is refused is dropped, and the question asked again without it.
+
+        What is asked `aside` goes on beside the listing, and its failures say nothing of that.
+        """
+        talk = self._aside if aside else self._talk
         headers = credentials(self._account, self._site)
-        reply = await self._talk.ask(self._url + path, params=params, headers=headers, attempts=attempts)
+        reply = await talk.ask(self._url + path, params=params, headers=headers, attempts=attempts)
         envelope = wire.envelope_of(reply.status, reply.body)
         if not envelope.ok and headers and wire.failure_of(envelope) is Failure.BAD_TOKEN:
             self._account.drop()
-            reply = await self._talk.ask(self._url + path, params=params, attempts=attempts)
+            reply = await talk.ask(self._url + path, params=params, attempts=attempts)
             envelope = wire.envelope_of(reply.status, reply.body)
         if not envelope.ok:
             raise self._refusal(envelope)
-        self._answered = True
+        self._answered |= not aside
         return envelope.data
 
-    def _judge(self, reply: ApiReply) -> SourceError | None:
-        """Busy, a database error in a 404's clothes, or a 403 after answers that worked a moment ago."""
+    def _judge(self, reply: ApiReply, *, aside: bool = False) -> SourceError | None:
+        """Busy, a database error in a 404's clothes, or a 403 while other questions are answered."""
         try:
             envelope = wire.envelope_of(reply.status, reply.body)
         except IntegrityError:
             return None
-        moody = reply.status == 403 and self._answered
+        moody = reply.status == 403 and (self._answered or aside)
         if envelope.ok or not (moody or wire.failure_of(envelope) is Failure.BUSY):
             return None
         wait = asked_wait(reply.status, reply.headers, self._now())

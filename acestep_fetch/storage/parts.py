@@ -60,7 +60,8 @@ class PartFile:
         return cls(path, size, digest, fd, journal, held)
 
     def record(self, piece: Piece) -> None:
-        """Journals a piece whose bytes are written; every so often makes all of it durable."""
+        """Journals a piece whose bytes are written, and has them begin their way to the disk, so that `publish` does
+        not wait for all of them; every so often makes all of it durable."""
         with self._lock:
             self._journal.append(piece)
             self._forget(piece.span)
@@ -72,6 +73,8 @@ class PartFile:
                 self._unsynced = 0
         if due:
             self.sync()
+        else:
+            platform.begin_sync(self._fd, piece.span.start, len(piece.span))
 
     def write(self, chunks: list[memoryview], offset: int) -> None:
         with self._writing:

@@ -11,13 +11,13 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib import import_module
 from typing import Final, Self
-
-import httpx
 
 from acestep_fetch import __version__
 from acestep_fetch.core.errors import Failure, SourceError, UsageError
 from acestep_fetch.core.interfaces import ApiReply
+from acestep_fetch.transport.lean import httpx
 
 USER_AGENT: Final = f"acestep-fetch/{__version__}"
 LARGEST_BODY: Final = 64 * 1024 * 1024
@@ -70,8 +70,11 @@ class HttpxApi:
         self._client: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
+        trusting = asyncio.create_task(asyncio.to_thread(httpx.create_ssl_context))  # reads some 150 certificates
+        await asyncio.sleep(0)  # so that it has begun
+        import_module("httpcore")  # what the client imports first of all, meanwhile
         try:
-            trust = await asyncio.to_thread(httpx.create_ssl_context)  # reads some 150 certificates
+            trust = await trusting
         except OSError:  # ssl.SSLError is one
             raise UsageError("the certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read") from None
         try:

@@ -57,6 +57,28 @@ class Streams:
             await self._session.close()
             self._session = None
 
+    async def connect(self, url: str, count: int) -> None:
+        """See `core.interfaces.Transport.connect`. Nothing is opened where a proxy stands between."""
+        try:
+            proxied = bool(await self._proxy(URL(url)))
+        except ValueError:  # not an address at all, which is for the request to find out
+            return
+        if self._session is not None and not proxied:
+            await asyncio.gather(*(self._connect(self._session, url) for _ in range(count)), return_exceptions=True)
+
+    async def _connect(self, session: aiohttp.ClientSession, url: str) -> None:
+        request = aiohttp.ClientRequest("GET", URL(url), loop=asyncio.get_running_loop())
+        connector = session.connector
+        assert connector is not None
+        connection = await connector.connect(request, [], self._timeout)
+        connection.release()
+
+    async def _proxy(self, url: URL) -> dict[str, Any]:
+        proxy = self._proxies.get(origin := url.origin())
+        if proxy is None:
+            proxy = self._proxies[origin] = await asyncio.to_thread(_proxy_for, url)
+        return proxy
+
     @asynccontextmanager
     async def get(self, request: Request) -> AsyncIterator[Body]:
         """Opens one stream. Leaving the context before the end of the body closes the connection."""
@@ -64,9 +86,7 @@ class Streams:
             raise RuntimeError("Streams is used outside of its context")
         with translated():
             url = URL(request.url)
-            proxy = self._proxies.get(origin := url.origin())
-            if proxy is None:
-                proxy = self._proxies[origin] = await asyncio.to_thread(_proxy_for, url)
+            proxy = await self._proxy(url)
             reply = await self._session.get(url, headers=request.headers, allow_redirects=False, **proxy)
         body = _AiohttpBody(reply)
         try:
@@ -143,7 +163,7 @@ def translated() -> Iterator[None]:
         yield
     except aiohttp.ClientPayloadError as exc:
         raise SourceError(Failure.SHORT, "the body ended early") from exc
-    except (aiohttp.InvalidURL, UnicodeError) as exc:
+    except ValueError as exc:  # aiohttp.InvalidURL is one, and so is what yarl and the codecs raise
         raise SourceError(Failure.WRONG_REPLY, "not a URL that can be fetched") from exc
     except (aiohttp.ClientResponseError, aiohttp.http.HttpProcessingError) as exc:
         raise SourceError(Failure.WRONG_REPLY, "not an HTTP reply") from exc

@@ -54,8 +54,12 @@ class Tool:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def environment(self, job: Job) -> dict[str, str]:
-        """Nothing of this machine's settings, a home of its own, and the hubs' addresses."""
-        leaks = ("HF_", "HUGGING", "MODELSCOPE_", "ACESTEP_", "XDG_")
+        """Nothing of this machine's settings, a home of its own, and the hubs' addresses.
+
+        Python's own settings are dropped too: with one that forbids bytecode only what is not installed, which is this
+        program, would be compiled anew in every run.
+        """
+        leaks = ("HF_", "HUGGING", "MODELSCOPE_", "ACESTEP_", "XDG_", "PYTHON")
         plain = {k: v for k, v in os.environ.items() if not k.startswith(leaks) and not k.lower().endswith("_proxy")}
         hf, ms = job.urls.get(HF, "http://hf"), job.urls.get(MS, "http://ms")
         return {

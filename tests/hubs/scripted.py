@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +34,7 @@ class ScriptedServer:
     def __init__(self) -> None:
         self.origin = ""
         self.asked = list[Asked]()
+        self.hold: Callable[[], Awaitable[object]] | None = None  # what each request waits for before its answer
         self._scripts = dict[str, list[Script]]()
 
     def on(self, path: str, *script: Script) -> None:
@@ -47,6 +48,8 @@ class ScriptedServer:
         headers = {name.lower(): value for name, value in request.headers.items()}
         asked = Asked(path, dict(request.query), headers)
         self.asked.append(asked)
+        if self.hold:
+            await self.hold()
         script = self._scripts.get(path, [Answer(418)])
         step = script.pop(0) if len(script) > 1 else script[0]
         answer = step if isinstance(step, Answer) else step(asked)

@@ -104,6 +104,55 @@ async def test_asks_for_the_tree_at_the_commit_and_quotes_the_revision_whole(
     assert dialect.server.asked[1].query == {"recursive": "true", "expand": "false"}
 
 
+def info(*siblings: dict[str, Any]) -> Answer:
+    return Answer(200, {"id": str(REPO), "sha": COMMIT, "siblings": list(siblings)})
+
+
+def sibling(path: object, size: object = 1) -> dict[str, Any]:
+    return {"rfilename": path, "blobId": GIT, "size": size}
+
+
+LARGE_SIBLING = {**sibling(LARGE.path, LARGE.size), "lfs": {"sha256": SHA, "size": LARGE.size, "pointerSize": 135}}
+
+
+async def test_one_answer_is_enough_for_few_files(hub: HuggingFace, dialect: HuggingFaceDialect) -> None:
+    dialect.server.on(f"{API}/revision/main", info(sibling("a.txt"), LARGE_SIBLING))
+    snapshot = await hub.list_files(REPO, None)
+    assert (snapshot.commit, snapshot.files) == (COMMIT, (RemoteFile("a.txt", 1, git_sha1=GIT), LARGE))
+    assert [(asked.path, asked.query) for asked in dialect.server.asked] == [
+        (f"{API}/revision/main", {"blobs": "true"})
+    ]
+
+
+@pytest.mark.parametrize(
+    "siblings",
+    [
+        [],
+        [{"rfilename": "a"}],
+        [sibling("a", None)],
+        [sibling("../a")],
+        [{**sibling("a"), "blobId": None}],
+        [{**sibling("a", 9), "lfs": {"sha256": "*" * 64, "size": 9}}],
+        [{**sibling("a", 9), "lfs": {"sha256": SHA, "size": 8}}],
+        ["a"],
+        [sibling(f"{n:04}") for n in range(1000)],
+    ],
+    ids=["none", "names", "size", "path", "digest", "masked", "two sizes", "no object", "many"],
+)
+async def test_siblings_that_leave_anything_open_are_not_believed(
+    hub: HuggingFace, dialect: HuggingFaceDialect, siblings: list[Any]
+) -> None:
+    dialect.server.on(f"{API}/revision/main", info(*siblings))
+    dialect.server.on(dialect.listing, dialect.page(dialect.large()))
+    assert (await hub.list_files(REPO, None)).files == (LARGE,)
+
+
+async def test_a_sibling_that_is_listed_twice(hub: HuggingFace, dialect: HuggingFaceDialect) -> None:
+    dialect.server.on(f"{API}/revision/main", info(sibling("a"), sibling("a")))
+    with pytest.raises(IntegrityError, match="a is listed twice"):
+        await hub.list_files(REPO, None)
+
+
 @pytest.mark.parametrize("host", ["ours", "https://huggingface.co", "relative"])
 async def test_follows_pages_at_our_endpoint(hub: HuggingFace, dialect: HuggingFaceDialect, host: str) -> None:
     start = {"ours": dialect.server.origin, "relative": ""}.get(host, host)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -92,10 +93,29 @@ class TestModelScope(HubContract):
 async def test_asks_with_the_exact_names(hub: ModelScope, dialect: ModelScopeDialect) -> None:
     dialect.publish(dialect.large())
     await hub.list_files(REPO, "main")
-    assert [(asked.path, asked.query) for asked in dialect.server.asked] == [
-        (FILES, {"Revision": "master", "Recursive": "True"}),
-        (COMMITS, {"Ref": "master", "PageNumber": "1", "PageSize": "1"}),
-    ]
+    assert {asked.path: asked.query for asked in dialect.server.asked} == {
+        FILES: {"Revision": "master", "Recursive": "True"},
+        COMMITS: {"Ref": "master", "PageNumber": "1", "PageSize": "1"},
+    }
+    assert len(dialect.server.asked) == 2
+
+
+async def test_list_and_commit_are_asked_for_at_once(
+    api: HttpxApi, dialect: ModelScopeDialect, server: ScriptedServer
+) -> None:
+    """Each waits at the hub until the other is there: in turn they would never be answered."""
+    both = asyncio.Barrier(2)
+    dialect.publish(dialect.large())
+    server.hold = both.wait
+    hub = ModelScope(api, server.origin, find_login=no_login, patience=Patience(attempts=1, request=5.0))
+    assert (await hub.list_files(REPO, None)).commit == COMMIT
+
+
+async def test_a_listing_that_fails_waits_for_no_commit(hub: ModelScope, dialect: ModelScopeDialect) -> None:
+    dialect.missing_repo()
+    dialect.server.on(COMMITS, Answer(hang=True))
+    with pytest.raises(NotFoundError, match="missing"):
+        await hub.list_files(REPO, None)
 
 
 @pytest.mark.parametrize("digest", ["", None, "*" * 64, "abc", 7])

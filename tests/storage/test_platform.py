@@ -152,3 +152,22 @@ def test_a_refusal_of_the_disk_is_explained(code: int, kind: type[Exception], hi
 
 def test_an_error_without_a_number_is_explained_too() -> None:
     assert platform.explain(OSError("odd"), "x").message == "x: odd"
+
+
+def test_bytes_on_their_way_to_the_disk_are_the_same_bytes(fd: int) -> None:
+    data = content(100_000)
+    platform.write_at(fd, data, 0)
+    platform.begin_sync(fd, 0, 50_000)
+    platform.begin_sync(fd, 90_000, 1 << 30)  # beyond the end: nothing to do
+    platform.sync_data(fd)
+    assert all_of(fd, len(data)) == data
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the call")
+def test_the_system_takes_the_hint(tmp_path: Path) -> None:
+    opened = platform.open_for_update(tmp_path / "x")
+    try:
+        platform.write_at(opened, b"x" * 4096, 0)
+        assert platform._sync_file_range()(opened, 0, 4096, 2) == 0
+    finally:
+        os.close(opened)
