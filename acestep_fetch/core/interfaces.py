@@ -31,6 +31,11 @@ class Body(Protocol):
     @property
     def headers(self) -> Mapping[str, str]: ...
 
+    @property
+    def setup(self) -> float | None:
+        """Seconds that setting up the connection took, name lookup aside; None where it was there already."""
+        ...
+
     async def read(self) -> bytes:
         """The next bytes as they come in, b"" at the clean end. Raises `SourceError` on anything else."""
         ...

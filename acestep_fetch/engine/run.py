@@ -147,9 +147,10 @@ class Run:
     # -- transfers ------------------------------------------------------------------------------------------------
 
     async def _transfer(self, transport: Transport) -> None:
-        self._sources = {hub.name: Source(hub, transport, self._context) for hub in self._network.hubs}
-        self._scheduler = Scheduler(self._context, self._sources.values())
         components = [c for work in self._open for c in work.components]
+        listed = len({name for component in components for name in component.snapshots})
+        self._sources = {hub.name: Source(hub, transport, self._context, hubs=listed) for hub in self._network.hubs}
+        self._scheduler = Scheduler(self._context, self._sources.values())
         for component in components:
             await self._publisher.copy_known(component, self._known)
             self._planner.want(component)  # a copy that turned out wrong is fetched after all

@@ -58,10 +58,12 @@ class _Link:
 class Source:
     """Opens spans of files from one hub. Raises `SourceError` only."""
 
-    def __init__(self, hub: Hub, transport: Transport, context: Context) -> None:
+    def __init__(self, hub: Hub, transport: Transport, context: Context, *, hubs: int = 1) -> None:
+        """`hubs` are there to share the first connections."""
         self.hub = hub
         self.score = scoring.Score()
-        self.pace = pacing.wide_start(context.options.connections, context.clock())
+        self.pace = pacing.first(context.options.connections, hubs)
+        self.received = 0  # bytes that flights which have ended brought
         self.active = 0  # flights under way
         self.last_byte = 0.0  # when any of them brought something
         self.down_since: float | None = None  # when the failures that go on began
@@ -74,6 +76,8 @@ class Source:
         self._outage = False
         self._resolver_from = 0.0  # when the resolver may be asked again
         self._resolver = asyncio.Semaphore(hub.resolver_slots)
+        self._newcomers = list[pacing.Newcomer]()
+        self._least = dict[str, float]()  # shortest set-up of a connection, by host
 
     @property
     def name(self) -> HubName:
@@ -98,6 +102,11 @@ class Source:
         went_down = self.score.is_suspect and not self._outage
         self._outage |= went_down
         return went_down
+
+    def take_newcomers(self) -> tuple[pacing.Newcomer, ...]:
+        """The connections made since the last call."""
+        taken, self._newcomers = tuple(self._newcomers), []
+        return taken
 
     def pause(self, now: float) -> float:
         """Seconds for which a further connection should not ask; 0 if it may."""
@@ -178,7 +187,7 @@ class Source:
     async def _ask_resolver(self, stack: AsyncExitStack, place: Place, asked: Span) -> Body | None:
         key, request = (place.snapshot.commit, place.path), self._address(place)
         async with self._resolver:
-            body = await stack.enter_async_context(self._transport.get(_ranged(request, asked)))
+            body = await self._get(stack, request, asked)
         if body.status in _REDIRECTS:
             self._remember(key, _redirected(request, body.headers.get("location", "")))
             await _drain(body)
@@ -190,7 +199,7 @@ class Source:
 
     async def _follow(self, stack: AsyncExitStack, key: tuple[str, str], request: Request, asked: Span) -> Body:
         for _ in range(_MOST_HOPS):
-            body = await stack.enter_async_context(self._transport.get(_ranged(request, asked)))
+            body = await self._get(stack, request, asked)
             if body.status not in _REDIRECTS:
                 return body
             request = _redirected(request, body.headers.get("location", ""))
@@ -198,6 +207,14 @@ class Source:
             await _drain(body)
             await stack.aclose()
         raise SourceError(Failure.WRONG_REPLY, f"more than {_MOST_HOPS} redirects")
+
+    async def _get(self, stack: AsyncExitStack, request: Request, asked: Span) -> Body:
+        body = await stack.enter_async_context(self._transport.get(_ranged(request, asked)))
+        if body.setup is not None:
+            host = urlsplit(request.url).netloc
+            self._least[host] = min(body.setup, self._least.get(host, body.setup))
+            self._newcomers.append(pacing.Newcomer(body.setup, self._least[host]))
+        return body
 
     def _remember(self, key: tuple[str, str], request: Request) -> None:
         now = self._context.wall()

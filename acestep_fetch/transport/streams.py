@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from types import TracebackType
+from dataclasses import dataclass
+from types import SimpleNamespace, TracebackType
 from typing import Final, Self
 
 import aiohttp
@@ -43,6 +45,7 @@ class Streams:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"acestep-fetch/{__version__}", "Accept-Encoding": "identity"},
             read_bufsize=READ_BUFFER,
+            trace_configs=[_setup_times()],
         )
         return self
 
@@ -58,17 +61,45 @@ class Streams:
         """Opens one stream. Leaving the context before the end of the body closes the connection."""
         if self._session is None:
             raise RuntimeError("Streams is used outside of its context")
+        timing = _Timing()
         with translated():
-            reply = await self._session.get(request.url, headers=request.headers, allow_redirects=False)
+            reply = await self._session.get(
+                request.url, headers=request.headers, allow_redirects=False, trace_request_ctx=timing
+            )
         try:
-            yield _AiohttpBody(reply)
+            yield _AiohttpBody(reply, timing.setup)
         finally:
             reply.release() if reply.content.at_eof() else reply.close()
 
 
+@dataclass(slots=True)
+class _Timing:
+    """Of one request. `setup` is None while no connection was made for it."""
+
+    began: float = 0.0
+    setup: float | None = None
+
+
+def _setup_times() -> aiohttp.TraceConfig:
+    """Fills in the `_Timing` that each request carries."""
+    clock = time.monotonic
+
+    async def begin(session: object, context: SimpleNamespace, params: object) -> None:
+        context.trace_request_ctx.began = clock()
+
+    async def end(session: object, context: SimpleNamespace, params: object) -> None:
+        context.trace_request_ctx.setup = clock() - context.trace_request_ctx.began
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_start.append(begin)
+    trace.on_dns_resolvehost_end.append(begin)  # looking up the name tells nothing about the link
+    trace.on_connection_create_end.append(end)
+    return trace
+
+
 class _AiohttpBody:
-    def __init__(self, reply: aiohttp.ClientResponse) -> None:
-        self._reply = reply
+    def __init__(self, reply: aiohttp.ClientResponse, setup: float | None) -> None:
+        self._reply, self.setup = reply, setup
         self.status = reply.status
         self.headers: Mapping[str, str] = {key.lower(): value for key, value in reply.headers.items()}
 
