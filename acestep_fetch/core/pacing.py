@@ -4,7 +4,7 @@ A hub starts with its share of ten connections, which fill a home line. Once the
 more is opened, and the time that it takes to be set up tells what limits them. Behind a link that is full there is a
 queue, and the newcomer waits in it: hold. Where it waits no longer than the first connections did, the limit is on each
 connection (a cap, or loss): double, look whether the goodput follows, and so on; where it does not, go back and hold.
-A held pace looks again every ten seconds, and then moves in steps of one, two, four.
+A held pace looks again every ten seconds, and then takes a small step first.
 
 Two things make it go down to a quarter, for as long as that brings more: a hub that gave more without any reason to be
 seen, and goodput that collapsed by itself. Both are what a server does that throttles a client with too many
@@ -28,8 +28,8 @@ LONGEST_HOLD: Final = 60.0
 GROW_EVERY: Final = 10.0  # seconds between one connection more after a "busy"
 HALVE_ONCE_IN: Final = 2.0  # seconds in which several "busy" answers count as one
 
-_BULK: Final = 64 * 1024  # bytes with which a hub counts as moving
-_RAMP: Final = 6.0  # round trips in which connections get up to speed,
+_BULK: Final = 32 * 1024  # bytes with which a hub counts as moving
+_RAMP: Final = 5.0  # round trips in which connections get up to speed,
 _SHORTEST_RAMP: Final = 0.4  # and seconds
 _USUAL_SETUP: Final = 0.1  # seconds, while none has been seen
 _WAITED: Final = 0.02  # seconds that a newcomer waits behind a queue,
@@ -41,8 +41,9 @@ _HOME: Final = 19e6  # bytes a second, of all hubs: with more than that, a full 
 _WIDE: Final = 16  # connections, because each pauses at times, and nobody else is crowded out
 _CRAWL: Final = 150e3  # bytes a second of a connection
 _LEAPED: Final = 0.7  # seconds over which the goodput after a bold step is measured,
-_STEPPED: Final = 2.0  # and after a small one
-_WORTH: Final = 0.2  # of what a step could bring at the most, that it must bring
+_STEPPED: Final = 1.5  # and after a small one
+_WORTH: Final = 0.15  # of what a step could bring at the most, that it must bring
+_NOTHING: Final = 1.03  # times as much: a step brought nothing at all
 _RELIEF: Final = 1.25  # times as much with a quarter of the connections: we were throttled
 _GONE: Final = 0.3  # of the goodput, after a step up: it goes back at once
 _COLLAPSED: Final = 0.5  # of what was usual
@@ -206,13 +207,13 @@ def _up(pace: Pace, now: float, sample: Sample) -> Pace:
     window = _LEAPED if growth >= 0.5 else _STEPPED
     if passed < window:
         return pace
-    after = _rate(pace, now, window)
+    after = _rate(pace, now, passed)
     taken = max(0.0, before.others - after.others)  # on a line that both hubs share, one's gain is the other's loss
     if after.own - before.own - taken >= _WORTH * min(1.0, growth) * before.own:
-        return _look(replace(pace, base=pace.limit, step=2 * pace.step, hold=HOLD, failures=0), now)
+        return replace(pace, phase=Phase.RAMP, base=pace.limit, step=pace.limit, changed=now, hold=HOLD, failures=0)
     if passed < 2 * window:  # it may have been chance
         return pace
-    if not pace.failures and pace.base > 2:
+    if after.own < _NOTHING * before.own and not pace.failures and pace.base > 2:
         return _down(pace, now)
     return replace(_failed(pace, now), sheds=False)
 

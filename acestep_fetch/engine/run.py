@@ -58,6 +58,7 @@ class Run:
         self._settled = asyncio.Event()
         self._slots = asyncio.Semaphore(OPEN_PARTS)
         self._joined = set[HubName]()
+        self._moving = asyncio.Event()  # a large file can be fetched, or there is none
 
     @property
     def _open(self) -> list[ModelWork]:
@@ -172,6 +173,9 @@ class Run:
         return bool(job.targets)
 
     def _start(self, jobs: Sequence[Job]) -> None:
+        """Large files come first: small ones would keep the few first connections from getting up to speed."""
+        if all(job.transfer.small for job in jobs):
+            self._moving.set()
         for job in jobs:
             self._group.create_task(self._carry(job), name=job.transfer.label)
 
@@ -179,6 +183,7 @@ class Run:
         """Takes one content from its first byte to its places."""
         transfer = job.transfer
         if transfer.small:
+            await self._moving.wait()
             self._scheduler.workload.add(transfer)
             await transfer.settled()
             await self._landed(job)
@@ -196,12 +201,14 @@ class Run:
         """The part file is opened, closed, published or discarded here and nowhere else."""
         transfer = job.transfer
         if not transfer.open:
+            self._moving.set()
             return
         part = await self._planner.open_part(job)
         try:
             frontier = Frontier(transfer, self._context, list(part.pieces.values()))
             repair = Repair(transfer, part, list(self._sources.values()), self._scheduler.blame, self._context)
             self._scheduler.workload.add(transfer)
+            self._moving.set()
             await complete(transfer, part, frontier, repair)
             await transfer.grounded()
             await self._landed(job)
