@@ -38,6 +38,7 @@ _LOOK_FOR: Final = 2.0  # seconds in which a newcomer is expected
 _LOOK_AGAIN: Final = 2.0  # seconds after a look in which we ourselves were late
 _LEAP: Final = 2  # times as many connections are added by the first step
 _HOME: Final = 19e6  # bytes a second, of all hubs: with more than that, a full link is given
+_BURST: Final = 0.2  # seconds over which that is measured at first
 _WIDE: Final = 16  # connections, because each pauses at times, and nobody else is crowded out
 _CRAWL: Final = 150e3  # bytes a second of a connection
 _LEAPED: Final = 0.7  # seconds over which the goodput after a bold step is measured,
@@ -162,7 +163,21 @@ def _start(pace: Pace, now: float, sample: Sample) -> Pace:
 
 
 def _ramp(pace: Pace, now: float, sample: Sample) -> Pace:
+    if 2 * pace.base <= min(_WIDE, pace.ceiling) and _is_fast(pace, now):
+        return _leap(pace, now)  # no home line to crowd: a look would only cost time
     return _look(pace, now) if now - pace.changed >= _ramp_time(pace) else pace
+
+
+def _is_fast(pace: Pace, now: float) -> bool:
+    """Whether more comes than a home line brings; what we were late to read does not count."""
+    rate = _rate(pace, now, _BURST)
+    punctual = max(mark.late for mark in pace.marks if mark.at >= now - 2 * _BURST) < _WAITED
+    return punctual and not pace.throttled and rate.own + rate.others > _HOME
+
+
+def _leap(pace: Pace, now: float) -> Pace:
+    target = min(pace.ceiling, pace.base + pace.step)
+    return replace(pace, phase=Phase.UP, limit=target, changed=now, before=_rate(pace, now, _LEAPED))
 
 
 def _look(pace: Pace, now: float) -> Pace:
@@ -173,8 +188,7 @@ def _look(pace: Pace, now: float) -> Pace:
 
 def _looking(pace: Pace, now: float, sample: Sample) -> Pace:
     if any(not newcomer.waited for newcomer in sample.newcomers):
-        target = min(pace.ceiling, pace.base + pace.step)
-        return replace(pace, phase=Phase.UP, limit=target, changed=now, before=_rate(pace, now, _LEAPED))
+        return _leap(pace, now)
     if not sample.newcomers:
         return _held(pace, now, pace.hold) if now - pace.changed > _LOOK_FOR else pace
     if max(mark.late for mark in pace.marks if mark.at >= pace.changed) >= _WAITED:

@@ -135,13 +135,22 @@ def test_a_pace_stays_within_its_bounds(
             assert pace.limit >= pace.base
 
 
-@given(st.lists(st.tuples(st.floats(0.01, 2), st.integers(0, 10**8)), max_size=60))
-def test_without_a_newcomer_there_is_no_step_up(steps: list[tuple[float, int]]) -> None:
-    pace, now, received = first(32, 2), 0.0, 0
-    for passed, more in steps:
-        now, received = now + passed, received + more
-        pace = after_tick(pace, now, Sample(received, 0, 32))
+@given(st.lists(st.tuples(st.floats(0.01, 2), st.floats(0, 15e6)), max_size=60))
+def test_on_a_home_line_there_is_no_step_up_without_a_newcomer(steps: list[tuple[float, float]]) -> None:
+    pace, now, received = first(32, 2), 0.0, 0.0
+    for passed, speed in steps:
+        now, received = now + passed, received + speed * passed
+        pace = after_tick(pace, now, Sample(int(received), 0, 32))
         assert pace.limit <= START // 2 + 1
+
+
+def test_more_than_a_home_line_brings_needs_no_newcomer() -> None:
+    pace, now = first(32, 2), 0.0
+    while pace.limit == START // 2 and now < 5:
+        now += TICK
+        pace = after_tick(pace, now, Sample(int(12e6 * now), int(12e6 * now), 5))
+    assert pace.phase is Phase.UP
+    assert now < 0.4
 
 
 def test_too_little_to_do_tells_nothing() -> None:
@@ -163,7 +172,7 @@ def _looked(late: float) -> Pace:
     for tick in range(1, 200):
         looking = pace.phase is Phase.LOOK
         new = (Newcomer(0.3, 0.1),) if looking else ()
-        pace = after_tick(pace, tick * TICK, Sample(tick * 10**6, 0, 6, new, late if looking else 0.0))
+        pace = after_tick(pace, tick * TICK, Sample(tick * 10**5, 0, 6, new, late if looking else 0.0))
         if looking:
             return pace
     raise AssertionError("never looked")
