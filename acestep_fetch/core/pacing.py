@@ -38,7 +38,6 @@ _LOOK_FOR: Final = 2.0  # seconds in which a newcomer is expected
 _LOOK_AGAIN: Final = 2.0  # seconds after a look in which we ourselves were late
 _LEAP: Final = 2  # times as many connections are added by the first step
 _HOME: Final = 19e6  # bytes a second, of all hubs: with more than that, a full link is given
-_BURST: Final = 0.2  # seconds over which that is measured at first
 _WIDE: Final = 16  # connections, because each pauses at times, and nobody else is crowded out
 _CRAWL: Final = 150e3  # bytes a second of a connection
 _LEAPED: Final = 0.7  # seconds over which the goodput after a bold step is measured,
@@ -117,7 +116,7 @@ class Pace:
     least: float = _USUAL_SETUP  # shortest set-up seen
     back_to: int = 0  # the limit that a busy hub had before
     before: _Rate = _Rate()  # the goodput before the step that is on trial
-    usual: float = 0.0  # bytes a second
+    usual: _Rate = _Rate()
     full: bool = False  # the last newcomer had to wait
     sheds: bool = False  # connections above the limit are in the way, and should not even end what they do
     throttled: bool = False  # fewer connections have brought more
@@ -163,21 +162,7 @@ def _start(pace: Pace, now: float, sample: Sample) -> Pace:
 
 
 def _ramp(pace: Pace, now: float, sample: Sample) -> Pace:
-    if 2 * pace.base <= min(_WIDE, pace.ceiling) and _is_fast(pace, now):
-        return _leap(pace, now)  # no home line to crowd: a look would only cost time
     return _look(pace, now) if now - pace.changed >= _ramp_time(pace) else pace
-
-
-def _is_fast(pace: Pace, now: float) -> bool:
-    """Whether more comes than a home line brings; what we were late to read does not count."""
-    rate = _rate(pace, now, _BURST)
-    punctual = max(mark.late for mark in pace.marks if mark.at >= now - 2 * _BURST) < _WAITED
-    return punctual and not pace.throttled and rate.own + rate.others > _HOME
-
-
-def _leap(pace: Pace, now: float) -> Pace:
-    target = min(pace.ceiling, pace.base + pace.step)
-    return replace(pace, phase=Phase.UP, limit=target, changed=now, before=_rate(pace, now, _LEAPED))
 
 
 def _look(pace: Pace, now: float) -> Pace:
@@ -188,7 +173,8 @@ def _look(pace: Pace, now: float) -> Pace:
 
 def _looking(pace: Pace, now: float, sample: Sample) -> Pace:
     if any(not newcomer.waited for newcomer in sample.newcomers):
-        return _leap(pace, now)
+        target = min(pace.ceiling, pace.base + pace.step)
+        return replace(pace, phase=Phase.UP, limit=target, changed=now, before=_rate(pace, now, _LEAPED))
     if not sample.newcomers:
         return _held(pace, now, pace.hold) if now - pace.changed > _LOOK_FOR else pace
     if max(mark.late for mark in pace.marks if mark.at >= pace.changed) >= _WAITED:
@@ -203,6 +189,7 @@ def _full(pace: Pace, now: float) -> Pace:
         return _failed(pace, now)
     if rate.own < _CRAWL * pace.base and pace.base > 2 and not pace.failures:
         return _down(pace, now)
+    rate = _rate(pace, now, _COLLAPSED_FOR)  # what a stall held back comes at once: a shorter time would show that
     return replace(_held(_widened(replace(pace, full=True), rate), now, pace.hold), full=True)
 
 
@@ -240,7 +227,7 @@ def _failed(pace: Pace, now: float) -> Pace:
 def _down(pace: Pace, now: float) -> Pace:
     before = _rate(pace, now, _LEAPED)
     quarter = max(1, pace.base // 4)
-    return replace(pace, phase=Phase.DOWN, limit=quarter, changed=now, before=before, usual=before.own, sheds=True)
+    return replace(pace, phase=Phase.DOWN, limit=quarter, changed=now, before=before, usual=before, sheds=True)
 
 
 def _downed(pace: Pace, now: float, sample: Sample) -> Pace:
@@ -269,12 +256,17 @@ def _hold(pace: Pace, now: float, sample: Sample) -> Pace:
         return _look(pace, now)
     if now - pace.changed < _COLLAPSED_FOR:
         return pace
-    rate = _rate(pace, now, _COLLAPSED_FOR).own
-    if rate < _COLLAPSED * pace.usual and pace.base > 2 and _rate(pace, now, 1.0).own > 0:  # silence is no throttle
+    rate, usual = _rate(pace, now, _COLLAPSED_FOR), pace.usual
+    lost, gained = usual.own - rate.own, rate.others - usual.others  # others may have taken it, on a line of all
+    collapsed = rate.own < _COLLAPSED * usual.own and gained < lost / 2
+    if collapsed and pace.base > 2 and _rate(pace, now, 1.0).own > 0:  # silence is no throttle
         return _down(pace, now)
+    return replace(_widened(pace, rate), usual=rate if usual.own == 0 else _drifted(usual, rate))
+
+
+def _drifted(usual: _Rate, rate: _Rate) -> _Rate:
     share = TICK / _USUAL_OVER
-    pace = _widened(pace, _rate(pace, now, _STEPPED))
-    return replace(pace, usual=rate if pace.usual == 0 else pace.usual + share * (rate - pace.usual))
+    return _Rate(usual.own + share * (rate.own - usual.own), usual.others + share * (rate.others - usual.others))
 
 
 def _busy(pace: Pace, now: float, sample: Sample) -> Pace:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -144,13 +145,31 @@ def test_on_a_home_line_there_is_no_step_up_without_a_newcomer(steps: list[tuple
         assert pace.limit <= START // 2 + 1
 
 
-def test_more_than_a_home_line_brings_needs_no_newcomer() -> None:
-    pace, now = first(32, 2), 0.0
-    while pace.limit == START // 2 and now < 5:
-        now += TICK
-        pace = after_tick(pace, now, Sample(int(12e6 * now), int(12e6 * now), 5))
-    assert pace.phase is Phase.UP
-    assert now < 0.4
+def test_what_the_other_hub_takes_on_a_shared_line_is_no_collapse() -> None:
+    pace, now, own, others = replace(first(32, 2), phase=Phase.HOLD, until=1e9), 0.0, 0.0, 0.0
+    for tick in range(400):
+        now, slow = tick * TICK, tick > 200
+        own, others = own + (1e5 if slow else 5e5) * TICK, others + (9e5 if slow else 5e5) * TICK
+        pace = after_tick(pace, now, Sample(int(own), int(others), 5))
+        assert pace.phase is Phase.HOLD
+
+
+def test_goodput_that_collapses_is_tried_with_a_quarter() -> None:
+    pace, own = replace(first(32, 1), phase=Phase.HOLD, until=1e9), 0.0
+    for tick in range(400):
+        own += (1e4 if tick > 200 else 1e6) * TICK
+        pace = after_tick(pace, tick * TICK, Sample(int(own), 0, 10))
+        if pace.phase is Phase.DOWN:
+            break
+    assert pace.limit == START // 4
+
+
+def test_a_burst_after_a_stall_widens_no_full_line() -> None:
+    pace, own = replace(first(32, 2), phase=Phase.HOLD, until=1e9, full=True), 0.0
+    for tick in range(400):
+        own += 0 if 200 <= tick < 220 else 12e6 * TICK * (21 if tick == 220 else 1)
+        pace = after_tick(pace, tick * TICK, Sample(int(own), 0, 5))
+        assert pace.limit == START // 2
 
 
 def test_too_little_to_do_tells_nothing() -> None:
