@@ -12,6 +12,7 @@ from typing import Protocol
 
 from acestep_fetch.core.errors import SourceError
 from acestep_fetch.core.model import HubName, RepoId, Snapshot
+from acestep_fetch.core.pacing import Newcomer
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,11 @@ class Body(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def setup(self) -> Newcomer | None:
+        """How long the connection took to be set up, name lookup aside; None where it was there already."""
+        ...
 
     async def read(self) -> bytes:
         """The next bytes as they come in, b"" at the clean end. Raises `SourceError` on anything else."""

@@ -1,42 +1,317 @@
-"""How many connections a hub is given for large files: start wide, halve when it is busy, grow back slowly.
+"""How many connections a hub is given: few at first, more only on evidence that they bring more.
 
-State is a value and every step a function of it and of the time, so that another policy can take this one's place.
+A hub starts with its share of ten connections, which fill a home line. If these bring more than any home line does, it
+is given sixteen before they are up to speed. Once these have had time to get up to speed, one
+more is opened, and the time that it takes to be set up tells what limits them. Behind a link that is full there is a
+queue, and the newcomer waits in it: hold. Where it waits no longer than the first connections did, the limit is on each
+connection (a cap, or loss): double, look whether the goodput follows, and so on; where it does not, go back and hold.
+A held pace looks again every ten seconds, and then takes a small step first.
+
+Two things make it go down to a quarter, for as long as that brings more: a hub that gave more without any reason to be
+seen, and goodput that collapsed by itself. Both are what a server does that throttles a client with too many
+connections. A hub that says that it is busy is given half, and one more every ten seconds after that.
+
+A pace is a value, and every step is a function of it, of the time and of what was seen.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from itertools import dropwhile
+from types import MappingProxyType
 from typing import Final
 
-WIDE: Final = 16  # connections that fill most links; more of them only fight for it
-GROW_EVERY: Final = 10.0  # seconds between one connection more after a back-off
+START: Final = 10  # connections, to all hubs together
+TICK: Final = 0.05  # seconds between two steps
+HOLD: Final = 10.0  # seconds before a held pace looks again; doubled each time that more brought nothing
+LONGEST_HOLD: Final = 60.0
+GROW_EVERY: Final = 10.0  # seconds between one connection more after a "busy"
 HALVE_ONCE_IN: Final = 2.0  # seconds in which several "busy" answers count as one
+
+_BULK: Final = 32 * 1024  # bytes with which a hub counts as moving
+_RAMP: Final = 5.0  # round trips in which connections get up to speed,
+_SHORTEST_RAMP: Final = 0.4  # and seconds
+_USUAL_SETUP: Final = 0.1  # seconds, while none has been seen
+_WAITED: Final = 0.02  # seconds that a newcomer waits behind a queue,
+_WAITED_SHARE: Final = 0.15  # or this share of the time it would have taken otherwise
+_LOOK_FOR: Final = 2.0  # seconds in which a newcomer is expected
+_LOOK_AGAIN: Final = 2.0  # seconds after a look in which we ourselves were late
+_LEAP: Final = 2  # times as many connections are added by the first step
+_HOME: Final = 19e6  # bytes a second, of all hubs: with more than that, a hub is given
+_GLANCE: Final = 0.25  # seconds that are enough to see it, while connections get up to speed
+_WIDE: Final = 16  # connections, because each pauses at times, and nobody else is crowded out
+_CRAWL: Final = 150e3  # bytes a second of a connection
+_LEAPED: Final = 0.7  # seconds over which the goodput after a bold step is measured,
+_STEPPED: Final = 1.5  # and after a small one
+_WORTH: Final = 0.15  # of what a step could bring at the most, that it must bring
+_NOTHING: Final = 1.03  # times as much: a step brought nothing at all
+_RELIEF: Final = 1.25  # times as much with a quarter of the connections: we were throttled
+_GONE: Final = 0.3  # of the goodput, after a step up: it goes back at once
+_COLLAPSED: Final = 0.5  # of what was usual
+_COLLAPSED_FOR: Final = 3.0  # seconds
+_USUAL_OVER: Final = 10.0  # seconds over which the usual goodput is smoothed
+
+
+class Phase(Enum):
+    START = "start"  # nothing moves yet
+    RAMP = "ramp"  # connections get up to speed
+    LOOK = "look"  # one connection more was asked for: what does it see?
+    UP = "up"  # many more were
+    DOWN = "down"  # a quarter only
+    HOLD = "hold"
+    BUSY = "busy"  # the hub said so
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """A new connection: the seconds that its set-up took, and the least that one to the same host ever took."""
+
+    setup: float
+    least: float
+
+    @property
+    def waited(self) -> bool:
+        return self.setup - self.least > max(_WAITED, _WAITED_SHARE * self.least)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What was seen of a hub by a tick. `received` and `others` are bytes so far, of this hub and of all others."""
+
+    received: int
+    others: int = 0
+    flights: int = 0  # connections at work now
+    newcomers: tuple[Newcomer, ...] = ()  # since the last tick
+    late: float = 0.0  # seconds that the tick came late: what we measured waited for us
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    at: float
+    received: int
+    others: int
+    late: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Rate:
+    """Bytes a second."""
+
+    own: float = 0.0
+    others: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """`limit` connections now, never above `ceiling`; `halved` and `changed` are when it was last halved or moved."""
+    """`limit` connections now, never above `ceiling`; `base` of them have proven themselves."""
 
     limit: int
     ceiling: int
-    changed: float = 0.0
+    base: int
+    step: int  # connections that the next step up adds
+    phase: Phase = Phase.START
+    changed: float = 0.0  # when the phase or the limit changed
+    until: float = 0.0  # how long a pace is held
+    hold: float = HOLD
     halved: float = float("-inf")
+    least: float = _USUAL_SETUP  # shortest set-up seen
+    back_to: int = 0  # the limit that a busy hub had before
+    before: _Rate = _Rate()  # the goodput before the step that is on trial
+    usual: _Rate = _Rate()
+    full: bool = False  # the last newcomer had to wait
+    sheds: bool = False  # connections above the limit are in the way, and should not even end what they do
+    throttled: bool = False  # fewer connections have brought more
+    failures: int = 0  # steps up in a row that brought nothing
+    marks: tuple[_Mark, ...] = field(default=(), repr=False)  # of the last seconds
 
 
-def wide_start(allowed: int, now: float) -> Pace:
-    ceiling = min(allowed, WIDE)
-    return Pace(limit=ceiling, ceiling=ceiling, changed=now)
+def first(allowed: int, hubs: int) -> Pace:
+    """For one of `hubs` that are there, with `allowed` connections at most."""
+    share = max(1, min(allowed, START // max(1, hubs)))
+    return Pace(limit=share, ceiling=allowed, base=share, step=_LEAP * share)
 
 
 def after_busy(pace: Pace, now: float) -> Pace:
     """The host answered 429 or 503."""
     if now - pace.halved < HALVE_ONCE_IN:
         return pace
-    return replace(pace, limit=max(1, pace.limit // 2), changed=now, halved=now)
+    half = max(1, pace.limit // 2)
+    back_to = pace.back_to if pace.phase is Phase.BUSY else pace.limit
+    return replace(
+        pace, limit=half, base=half, step=1, phase=Phase.BUSY, changed=now, halved=now, back_to=back_to, sheds=False
+    )
 
 
-def after_tick(pace: Pace, now: float) -> Pace:
-    """A quiet second has passed."""
-    if pace.limit >= pace.ceiling or now - pace.changed < GROW_EVERY:
+def after_tick(pace: Pace, now: float, sample: Sample) -> Pace:
+    pace = _seen(pace, now, sample)
+    if pace.phase is not Phase.BUSY and sample.flights < min(pace.base, pace.limit):
+        return pace  # there is not enough to do to tell anything
+    return _STEPS[pace.phase](pace, now, sample)
+
+
+def _seen(pace: Pace, now: float, sample: Sample) -> Pace:
+    marks = (*pace.marks, _Mark(now, sample.received, sample.others, sample.late))
+    marks = tuple(dropwhile(lambda mark: now - mark.at > _COLLAPSED_FOR + TICK, marks))
+    least = min([newcomer.least for newcomer in sample.newcomers] or [pace.least])
+    if pace.least != _USUAL_SETUP:
+        least = min(least, pace.least)
+    return replace(pace, marks=marks, least=least)
+
+
+def _start(pace: Pace, now: float, sample: Sample) -> Pace:
+    return replace(pace, phase=Phase.RAMP, changed=now) if sample.received >= _BULK else pace
+
+
+def _ramp(pace: Pace, now: float, sample: Sample) -> Pace:
+    wide = min(_WIDE, pace.ceiling)
+    if pace.base < wide and not pace.throttled and _is_fast(pace, now):
+        return replace(pace, base=wide, limit=wide, step=wide, changed=now)
+    return _look(pace, now) if now - pace.changed >= _ramp_time(pace) else pace
+
+
+def _is_fast(pace: Pace, now: float) -> bool:
+    """More comes than a home line can bring; what came late because we were late ourselves does not count."""
+    since = now - _GLANCE - TICK / 2
+    if pace.marks[0].at > since + TICK or any(mark.late >= _WAITED for mark in pace.marks if mark.at >= since):
+        return False
+    rate = _rate(pace, now, _GLANCE)
+    return rate.own + rate.others >= _HOME
+
+
+def _look(pace: Pace, now: float) -> Pace:
+    if pace.base >= pace.ceiling:
+        return _held(pace, now, pace.hold)
+    return replace(pace, phase=Phase.LOOK, limit=pace.base + 1, changed=now, sheds=False)
+
+
+def _looking(pace: Pace, now: float, sample: Sample) -> Pace:
+    if any(not newcomer.waited for newcomer in sample.newcomers):
+        target = min(pace.ceiling, pace.base + pace.step)
+        return replace(pace, phase=Phase.UP, limit=target, changed=now, before=_rate(pace, now, _LEAPED))
+    if not sample.newcomers:
+        return _held(pace, now, pace.hold) if now - pace.changed > _LOOK_FOR else pace
+    if max(mark.late for mark in pace.marks if mark.at >= pace.changed) >= _WAITED:
+        return replace(_held(pace, now, _LOOK_AGAIN), step=pace.step)
+    return _full(pace, now)
+
+
+def _full(pace: Pace, now: float) -> Pace:
+    """A newcomer had to wait: the link is full, or what a throttled one is left with."""
+    rate = _rate(pace, now, _SHORTEST_RAMP)
+    if rate.own < _CRAWL * pace.base and pace.throttled:
+        return _failed(pace, now)
+    if rate.own < _CRAWL * pace.base and pace.base > 2 and not pace.failures:
+        return _down(pace, now)
+    rate = _rate(pace, now, _COLLAPSED_FOR)  # what a stall held back comes at once: a shorter time would show that
+    return replace(_held(_widened(replace(pace, full=True), rate), now, pace.hold), full=True)
+
+
+def _widened(pace: Pace, rate: _Rate) -> Pace:
+    wide = min(_WIDE, pace.ceiling)
+    if not pace.full or pace.throttled or pace.base >= wide or rate.own + rate.others < _HOME:
         return pace
-    return replace(pace, limit=pace.limit + 1, changed=now)
+    return replace(pace, base=wide, limit=wide)
+
+
+def _up(pace: Pace, now: float, sample: Sample) -> Pace:
+    before, growth = pace.before, pace.limit / pace.base - 1
+    passed = now - pace.changed - _ramp_time(pace)
+    if passed >= 0 and _rate(pace, now, _SHORTEST_RAMP).own < _GONE * before.own:
+        return replace(_failed(pace, now), throttled=True)
+    window = _LEAPED if growth >= 0.5 else _STEPPED
+    if passed < window:
+        return pace
+    after = _rate(pace, now, passed)
+    taken = max(0.0, before.others - after.others)  # on a line that both hubs share, one's gain is the other's loss
+    if after.own - before.own - taken >= _WORTH * min(1.0, growth) * before.own:
+        return replace(pace, phase=Phase.RAMP, base=pace.limit, step=pace.limit, changed=now, hold=HOLD, failures=0)
+    if passed < 2 * window:  # it may have been chance
+        return pace
+    if after.own < _NOTHING * before.own and not pace.failures and pace.base > 2:
+        return _down(pace, now)
+    return replace(_failed(pace, now), sheds=False)
+
+
+def _failed(pace: Pace, now: float) -> Pace:
+    held = _held(pace, now, pace.hold)
+    return replace(held, hold=min(LONGEST_HOLD, 2 * pace.hold), failures=pace.failures + 1)
+
+
+def _down(pace: Pace, now: float) -> Pace:
+    before = _rate(pace, now, _LEAPED)
+    quarter = max(1, pace.base // 4)
+    return replace(pace, phase=Phase.DOWN, limit=quarter, changed=now, before=before, usual=before, sheds=True)
+
+
+def _downed(pace: Pace, now: float, sample: Sample) -> Pace:
+    if now - pace.changed < _ramp_time(pace) + _LEAPED:
+        return pace
+    if _rate(pace, now, _LEAPED).own < _RELIEF * pace.before.own:
+        return _failed(pace, now)
+    return _look(replace(pace, base=pace.limit, step=pace.limit, hold=HOLD, throttled=True), now)
+
+
+def _held(pace: Pace, now: float, seconds: float) -> Pace:
+    return replace(
+        pace,
+        phase=Phase.HOLD,
+        limit=pace.base,
+        step=max(1, pace.base // 4),
+        changed=now,
+        until=now + seconds,
+        full=False,
+        sheds=True,
+    )
+
+
+def _hold(pace: Pace, now: float, sample: Sample) -> Pace:
+    if now >= pace.until:
+        return _look(pace, now)
+    if now - pace.changed < _COLLAPSED_FOR:
+        return pace
+    rate, usual = _rate(pace, now, _COLLAPSED_FOR), pace.usual
+    lost, gained = usual.own - rate.own, rate.others - usual.others  # others may have taken it, on a line of all
+    collapsed = rate.own < _COLLAPSED * usual.own and gained < lost / 2
+    if collapsed and pace.base > 2 and _rate(pace, now, 1.0).own > 0:  # silence is no throttle
+        return _down(pace, now)
+    return replace(_widened(pace, rate), usual=rate if usual.own == 0 else _drifted(usual, rate))
+
+
+def _drifted(usual: _Rate, rate: _Rate) -> _Rate:
+    share = TICK / _USUAL_OVER
+    return _Rate(usual.own + share * (rate.own - usual.own), usual.others + share * (rate.others - usual.others))
+
+
+def _busy(pace: Pace, now: float, sample: Sample) -> Pace:
+    if now - pace.changed < GROW_EVERY:
+        return pace
+    if pace.limit >= min(pace.back_to, pace.ceiling):
+        return _held(pace, now, pace.hold)
+    return replace(pace, limit=pace.limit + 1, base=pace.limit + 1, changed=now)
+
+
+_STEPS: Final = MappingProxyType(
+    {
+        Phase.START: _start,
+        Phase.RAMP: _ramp,
+        Phase.LOOK: _looking,
+        Phase.UP: _up,
+        Phase.DOWN: _downed,
+        Phase.HOLD: _hold,
+        Phase.BUSY: _busy,
+    }
+)
+
+
+def _ramp_time(pace: Pace) -> float:
+    return max(_SHORTEST_RAMP, _RAMP * pace.least)
+
+
+def _rate(pace: Pace, now: float, seconds: float) -> _Rate:
+    """The goodput of the last `seconds`, or of what is known of them."""
+    last, since = pace.marks[-1], next(mark for mark in pace.marks if mark.at >= now - seconds - TICK / 2)
+    passed = last.at - since.at
+    if passed <= 0:
+        return _Rate()
+    return _Rate((last.received - since.received) / passed, (last.others - since.others) / passed)

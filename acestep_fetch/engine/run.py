@@ -59,6 +59,7 @@ class Run:
         self._any = asyncio.Semaphore(jobs) if jobs else nullcontext()
         self._joined = set[HubName]()
         self._landing = Landing()
+        self._moving = asyncio.Event()  # a large file can be fetched, or there is none
 
     @property
     def _open(self) -> list[ModelWork]:
@@ -148,6 +149,9 @@ class Run:
 
     async def _transfer(self) -> None:
         components = [c for work in self._open for c in work.components]
+        listed = len({name for component in components for name in component.snapshots})
+        for source in self._sources:
+            source.begin(listed)
         for component in components:
             await self._publisher.copy_known(component, self._known)
             self._planner.want(component)  # a copy that turned out wrong is fetched after all
@@ -173,11 +177,19 @@ class Run:
         return bool(job.targets)
 
     def _start(self, jobs: Sequence[Job]) -> None:
+        """Large files come first: small ones would keep the few first connections from getting up to speed."""
+        small = [job for job in jobs if job.transfer.small and not self._context.options.jobs]
+        if len(small) == len(jobs):
+            self._moving.set()
         for job in jobs:
-            if job.transfer.small and not self._context.options.jobs:
-                self._take_small(job)
-            else:
+            if job not in small:
                 self._group.create_task(self._carry(job), name=job.transfer.label)
+        self._group.create_task(self._take_smalls(small), name="small files")
+
+    async def _take_smalls(self, jobs: Sequence[Job]) -> None:
+        await self._moving.wait()
+        for job in jobs:
+            self._take_small(job)
 
     def _take_small(self, job: Job) -> None:
         self._landing.expect(job)
@@ -199,6 +211,7 @@ class Run:
         """Takes one content from its first byte to its places, when it is its turn."""
         async with self._any:
             if job.transfer.small:
+                self._moving.set()
                 self._take_small(job)
                 await job.transfer.settled()
                 return
@@ -220,6 +233,7 @@ class Run:
         """The part file is opened, closed, published or discarded here and nowhere else."""
         transfer = job.transfer
         if not transfer.open:
+            self._moving.set()
             return
         part = await self._planner.open_part(job)
         try:
@@ -227,6 +241,7 @@ class Run:
             scheduler = self._scheduler
             repair = Repair(transfer, part, self._sources, scheduler.blame, scheduler.budget, self._context)
             self._scheduler.workload.add(transfer)
+            self._moving.set()
             await complete(transfer, part, frontier, repair)
             await transfer.grounded()
             await self._landed(job)

@@ -73,7 +73,8 @@ class Source:
         options = context.options
         self.most = useful_connections(options.connections, options.limit_rate)
         self.slots = asyncio.Semaphore(self.most)  # one is held by whoever opens a span, for as long as it is open
-        self.pace = pacing.wide_start(self.most, context.clock())
+        self.pace = pacing.first(self.most, hubs=1)
+        self.received = 0  # bytes that flights which have ended brought
         self.active = 0  # flights under way
         self.last_byte = 0.0  # when any of them brought something
         self.down_since: float | None = None  # when the failures that go on began
@@ -90,10 +91,15 @@ class Source:
         self._is_warm = False  # connections to the content network were opened ahead
         self._resolver_from = 0.0  # when the resolver may be asked again
         self._resolver = asyncio.Semaphore(hub.resolver_slots)
+        self._newcomers = list[pacing.Newcomer]()
 
     @property
     def name(self) -> HubName:
         return self.hub.name
+
+    def begin(self, hubs: int) -> None:
+        """`hubs` are there to share the first connections."""
+        self.pace = pacing.first(self.most, hubs)
 
     def answered(self, seconds: float) -> None:
         """A first byte came, `seconds` after it was asked for."""
@@ -129,6 +135,11 @@ class Source:
         right, and no more once a few were wrong, which shows that this hub has another version."""
         commit = place.snapshot.commit
         return self._mismatches[commit] < _FEW_MISMATCHES and (commit in self._agreeing or not under_way)
+
+    def take_newcomers(self) -> tuple[pacing.Newcomer, ...]:
+        """The connections made since the last call."""
+        taken, self._newcomers = tuple(self._newcomers), []
+        return taken
 
     def pause(self, now: float) -> float:
         """Seconds for which a further connection should not ask; 0 if it may."""
@@ -277,7 +288,7 @@ class Source:
     async def _ask_resolver(self, stack: AsyncExitStack, place: Place, asked: Span) -> Body | None:
         key, request = (place.snapshot.commit, place.path), self._address(place)
         async with self._resolver:
-            body = await stack.enter_async_context(self._transport.get(_ranged(request, asked)))
+            body = await self._get(stack, request, asked)
         if body.status in _REDIRECTS:
             self._remember(key, _redirected(request, body.headers.get("location", "")))
             await _drain(body)
@@ -289,7 +300,7 @@ class Source:
 
     async def _follow(self, stack: AsyncExitStack, key: tuple[str, str], request: Request, asked: Span) -> Body:
         for _ in range(_MOST_HOPS):
-            body = await stack.enter_async_context(self._transport.get(_ranged(request, asked)))
+            body = await self._get(stack, request, asked)
             if body.status not in _REDIRECTS:
                 return body
             request = _redirected(request, body.headers.get("location", ""))
@@ -297,6 +308,12 @@ class Source:
             await _drain(body)
             await stack.aclose()
         raise SourceError(Failure.WRONG_REPLY, f"more than {_MOST_HOPS} redirects")
+
+    async def _get(self, stack: AsyncExitStack, request: Request, asked: Span) -> Body:
+        body = await stack.enter_async_context(self._transport.get(_ranged(request, asked)))
+        if body.setup is not None:
+            self._newcomers.append(body.setup)
+        return body
 
     def _remember(self, key: tuple[str, str], request: Request) -> None:
         now = self._context.wall()

@@ -15,6 +15,7 @@ from acestep_fetch.engine.transfer import Flight
 from acestep_fetch.engine.workload import Workload
 
 TICK: Final = 0.5  # seconds
+_PACE_TICKS: Final = round(TICK / pacing.TICK)  # in one of ours
 OUTLIVED: Final = 0.5  # seconds by which other connections must have moved later for a silence to be one's own
 _CRAWL: Final = 0.05  # of the usual speed
 _CRAWL_AT: Final = 10_000.0  # bytes a second
@@ -32,17 +33,37 @@ class Watch:
     async def run(self) -> None:
         last = self._context.clock()
         while True:
-            await asyncio.sleep(TICK)
+            for _ in range(_PACE_TICKS):
+                due = self._context.clock() + pacing.TICK
+                await asyncio.sleep(pacing.TICK)
+                self._pace(due)
             now = self._context.clock()
             self._measure(now, now - last)
             last = now
             self._end_silent(now)
             self._end_crawling(now)
-            for source in self._workload.sources.values():
-                source.pace = pacing.after_tick(source.pace, now)
             self._blame.give_up(self._workload.open, now)
             self._say_waiting(now)
             self._wake()  # a flight may have become worth stealing from
+
+    def _pace(self, due: float) -> None:
+        """One step of every hub's pace."""
+        now, sources = self._context.clock(), self._workload.sources.values()
+        received = {source.name: self._workload.received(source) for source in sources}
+        for source in sources:
+            own, before = received[source.name], source.pace.limit
+            sample = pacing.Sample(
+                received=own,
+                others=sum(received.values()) - own,
+                flights=source.active,
+                newcomers=source.take_newcomers(),
+                late=now - due,
+            )
+            source.pace = pacing.after_tick(source.pace, now, sample)
+            if source.pace.sheds:
+                self._workload.shed(source)
+            if source.pace.limit > before:
+                self._wake()
 
     def _measure(self, now: float, passed: float) -> None:
         for flight in self._workload.flights:

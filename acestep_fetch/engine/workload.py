@@ -15,11 +15,13 @@ from acestep_fetch.core.model import HubName
 from acestep_fetch.core.spans import Span
 from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.sources import Source
-from acestep_fetch.engine.transfer import Flight, Transfer
+from acestep_fetch.engine.transfer import SMALL, Flight, Transfer
 
 _SMALL_SHARE: Final = 4  # one connection in so many carries small files while there are large ones
 _THROTTLED: Final = 1.0  # seconds after the budget made it wait in which a flight is as fast as it may be
 _LOOK_AT: Final = 64  # small files an idle worker looks at before it gives way
+_MANY: Final = 64  # small files that are worth more connections than the pace,
+_TINY: Final = 128 * 1024  # bytes: because they wait for round trips, not for bandwidth
 
 
 class Workload:
@@ -70,6 +72,7 @@ class Workload:
         self._trials[flight.source.name] -= flight.is_trial
         transfer.flights.remove(flight)
         flight.source.active -= 1
+        flight.source.received += flight.offset - flight.start
         transfer.moved.set()
         if not transfer.open:
             return
@@ -80,27 +83,39 @@ class Workload:
             transfer.missing.add(Span(flight.offset, flight.stop))
             self._wake()
 
+    def received(self, source: Source) -> int:
+        """Bytes that came from `source` so far."""
+        return source.received + sum(f.offset - f.start for f in self._flights if f.source is source)
+
+    def shed(self, source: Source) -> None:
+        """Cuts short the newest flights that `source` has above its pace; what they leave is missing again."""
+        flights = [flight for flight in self._flights if flight.source is source]
+        for flight in flights[source.pace.limit :]:
+            if not (flight.transfer.small or flight.whole) and flight.start < flight.offset < flight.stop:
+                flight.transfer.missing.add(Span(flight.offset, flight.stop))
+                flight.stop = flight.offset
+
     def next(self, source: Source, *, spare: bool = False) -> Flight | None:
         """What an idle connection to `source` should fetch; None where it has nothing to do.
 
-        A `spare` connection is one beyond the pace: it waits for round trips, not for bandwidth, so it takes small
-        files while there is nothing large to fetch.
+        A `spare` connection is one beyond the pace: it waits for round trips, not for bandwidth, so it takes tiny
+        files, where there are many of them and nothing large to fetch.
         """
         if spare:
-            busy = any(transfer.missing for transfer in self._large)
-            return None if busy else self._small_file(source)
+            busy = len(self._small) < _MANY or any(transfer.missing for transfer in self._large)
+            return None if busy else self._small_file(source, _TINY)
         enough = self._smalls[source.name] >= max(1, source.pace.limit // _SMALL_SHARE)
         large = self._large_span(source) if enough else None
         return large or self._small_file(source) or self._large_span(source) or self._stolen(source)
 
-    def _small_file(self, source: Source) -> Flight | None:
+    def _small_file(self, source: Source, largest: int = SMALL) -> Flight | None:
         if self._smalls[source.name] >= source.hub.resolver_slots:
             return None  # it would only wait for the others
         for _ in range(min(len(self._small), _LOOK_AT)):
             transfer = self._small.popleft()
             if not transfer.open:
                 continue
-            if self._serves(source, transfer):
+            if transfer.file.size <= largest and self._serves(source, transfer):
                 return self._flight(transfer, source, 0, transfer.file.size)
             self._small.append(transfer)
         return None

@@ -8,19 +8,23 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from types import TracebackType
+from dataclasses import dataclass
+from types import SimpleNamespace, TracebackType
 from typing import Any, Final, Self
 
 import aiohttp
 from aiohttp.helpers import get_env_proxy_for_url
+from aiohttp.tracing import Trace
 from yarl import URL
 
 from acestep_fetch import __version__
 from acestep_fetch.core.errors import Failure, SourceError
 from acestep_fetch.core.interfaces import Body, Request
+from acestep_fetch.core.pacing import Newcomer
 from acestep_fetch.transport.intake import Arrived, Intake, take_over
 
 READ_BUFFER: Final = 256 * 1024  # bytes a connection may hold before it stops reading from its socket
@@ -37,6 +41,8 @@ class Streams:
         self._timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_timeout, sock_read=None)
         self._session: aiohttp.ClientSession | None = None
         self._proxies = dict[URL, dict[str, Any]]()  # by origin
+        self._least = dict[URL, float]()  # seconds of the quickest set-up of a connection, by origin
+        self._trace = _setup_times()
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE, happy_eyeballs_delay=0.25)
@@ -47,6 +53,7 @@ class Streams:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"acestep-fetch/{__version__}", "Accept-Encoding": "identity"},
             read_bufsize=READ_BUFFER,
+            trace_configs=[self._trace],
         )
         return self
 
@@ -70,8 +77,18 @@ class Streams:
         request = aiohttp.ClientRequest("GET", URL(url), loop=asyncio.get_running_loop())
         connector = session.connector
         assert connector is not None
-        connection = await connector.connect(request, [], self._timeout)
+        timing = _Timing()
+        trace = Trace(session, self._trace, self._trace.trace_config_ctx(timing))
+        connection = await connector.connect(request, [trace], self._timeout)
+        self._setup(URL(url), timing)
         connection.release()
+
+    def _setup(self, url: URL, timing: _Timing) -> Newcomer | None:
+        if timing.setup is None:
+            return None
+        origin = url.origin()
+        self._least[origin] = least = min(timing.setup, self._least.get(origin, timing.setup))
+        return Newcomer(timing.setup, least)
 
     async def _proxy(self, url: URL) -> dict[str, Any]:
         proxy = self._proxies.get(origin := url.origin())
@@ -84,11 +101,14 @@ class Streams:
         """Opens one stream. Leaving the context before the end of the body closes the connection."""
         if self._session is None:
             raise RuntimeError("Streams is used outside of its context")
+        timing = _Timing()
         with translated():
             url = URL(request.url)
             proxy = await self._proxy(url)
-            reply = await self._session.get(url, headers=request.headers, allow_redirects=False, **proxy)
-        body = _AiohttpBody(reply)
+            reply = await self._session.get(
+                url, headers=request.headers, allow_redirects=False, trace_request_ctx=timing, **proxy
+            )
+        body = _AiohttpBody(reply, self._setup(url, timing))
         try:
             yield body
         finally:
@@ -105,11 +125,36 @@ def _proxy_for(url: URL) -> dict[str, Any]:
     return {"proxy": proxy, "proxy_auth": auth}
 
 
+@dataclass(slots=True)
+class _Timing:
+    """Of one request. `setup` is None while no connection was made for it."""
+
+    began: float = 0.0
+    setup: float | None = None
+
+
+def _setup_times() -> aiohttp.TraceConfig:
+    """Fills in the `_Timing` that each request carries."""
+    clock = time.monotonic
+
+    async def begin(session: object, context: SimpleNamespace, params: object) -> None:
+        context.trace_request_ctx.began = clock()
+
+    async def end(session: object, context: SimpleNamespace, params: object) -> None:
+        context.trace_request_ctx.setup = clock() - context.trace_request_ctx.began
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_start.append(begin)
+    trace.on_dns_resolvehost_end.append(begin)  # looking up the name tells nothing about the link
+    trace.on_connection_create_end.append(end)
+    return trace
+
+
 class _AiohttpBody:
     """A reply of aiohttp's. `read` and `fill` are not to be mixed."""
 
-    def __init__(self, reply: aiohttp.ClientResponse) -> None:
-        self._reply = reply
+    def __init__(self, reply: aiohttp.ClientResponse, setup: Newcomer | None) -> None:
+        self._reply, self.setup = reply, setup
         self.status = reply.status
         self.headers: Mapping[str, str] = {key.lower(): value for key, value in reply.headers.items()}
         self._early: deque[memoryview] | None = None  # what arrived before anybody asked; None: nobody has yet

@@ -1,4 +1,4 @@
-"""When a hub rests and how many connections it gets, on a clock that the test winds."""
+"""When a hub rests, on a clock that the test winds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acestep_fetch.core.pacing import GROW_EVERY, HALVE_ONCE_IN, WIDE, Pace, after_busy, after_tick, wide_start
 from acestep_fetch.core.scoring import LONGEST_REST, OPEN_AFTER, Score, after_failure, after_first_byte, after_speed
 
 jitters = st.floats(0, 1, exclude_max=True)
@@ -87,40 +86,3 @@ def test_a_speed_lies_between_its_samples_and_starts_at_the_first(samples: list[
         score = after_speed(score, sample)
     assert min(samples) * 0.999 <= score.speed <= max(samples) * 1.001
     assert after_speed(Score(), samples[0]).speed == samples[0]
-
-
-@settings(deadline=None, max_examples=200)
-@given(
-    ceiling=st.integers(1, 64),
-    steps=st.lists(st.tuples(st.sampled_from([after_busy, after_tick]), st.floats(0, 30)), max_size=60),
-)
-def test_the_pace_keeps_to_its_bounds_and_moves_at_its_own_rate(
-    ceiling: int, steps: list[tuple[object, float]]
-) -> None:
-    pace, now = wide_start(ceiling, 0.0), 0.0
-    assert pace.limit == min(ceiling, WIDE)
-    for step, passed in steps:
-        now += passed
-        before, pace = pace, step(pace, now)  # type: ignore[operator]
-        assert 1 <= pace.limit <= ceiling
-        if pace.limit > before.limit:
-            assert pace.limit == before.limit + 1
-            assert now - before.changed >= GROW_EVERY
-        if pace.limit < before.limit:
-            assert pace.limit == max(1, before.limit // 2)
-
-
-def test_many_busy_answers_at_once_halve_once() -> None:
-    pace = wide_start(16, 0.0)
-    for n in range(16):
-        pace = after_busy(pace, 5.0 + n / 10)
-    assert pace.limit == 8
-    assert after_busy(pace, 5.0 + HALVE_ONCE_IN).limit == 4
-
-
-def test_a_quiet_host_gets_all_its_connections_back() -> None:
-    pace = Pace(limit=1, ceiling=16, changed=0.0)
-    for second in range(1, 151):
-        pace = after_tick(pace, float(second))
-    assert pace.limit == 16
-    assert after_tick(pace, 1e6) == pace
