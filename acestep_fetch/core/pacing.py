@@ -1,6 +1,6 @@
 """How many connections a hub is given: few at first, more only on evidence that they bring more.
 
-A hub starts with its share of ten connections, which fill a home line. If these bring more than any home line does, it
+A hub starts with its share of nine connections, which fill a home line. If these bring more than any home line does, it
 is given sixteen before they are up to speed. Once these have had time to get up to speed, one
 more is opened, and the time that it takes to be set up tells what limits them. Behind a link that is full there is a
 queue, and the newcomer waits in it: hold. Where it waits no longer than the first connections did, the limit is on each
@@ -22,7 +22,8 @@ from itertools import dropwhile
 from types import MappingProxyType
 from typing import Final
 
-START: Final = 10  # connections, to all hubs together
+START: Final = 9  # connections, to all hubs together
+_SECOND: Final = 3  # of them, for all hubs but the first
 TICK: Final = 0.05  # seconds between two steps
 HOLD: Final = 10.0  # seconds before a held pace looks again; doubled each time that more brought nothing
 LONGEST_HOLD: Final = 60.0
@@ -38,9 +39,14 @@ _WAITED_SHARE: Final = 0.15  # or this share of the time it would have taken oth
 _LOOK_FOR: Final = 2.0  # seconds in which a newcomer is expected
 _LOOK_AGAIN: Final = 2.0  # seconds after a look in which we ourselves were late
 _LEAP: Final = 2  # times as many connections are added by the first step
-_HOME: Final = 19e6  # bytes a second, of all hubs: with more than that, a hub is given
-_GLANCE: Final = 0.25  # seconds that are enough to see it, while connections get up to speed
+# Bytes a second of all hubs that no home line brings, on average since the first byte (no burst can feign that: what
+# was held back behind a lost packet came over the same line), or later over so many seconds. With that, a hub is given
+_FAST: Final = 16e6
+_FAST_AFTER: Final = 0.25  # seconds since the first byte that are enough
+_FAST_LATER: Final = 19e6
+_LATER: Final = 3.0
 _WIDE: Final = 16  # connections, because each pauses at times, and nobody else is crowded out
+_ENOUGH: Final = 1.4e6  # bytes a second of each of so many connections, above which more are not looked for at once
 _CRAWL: Final = 150e3  # bytes a second of a connection
 _LEAPED: Final = 0.7  # seconds over which the goodput after a bold step is measured,
 _STEPPED: Final = 1.5  # and after a small one
@@ -61,6 +67,9 @@ class Phase(Enum):
     DOWN = "down"  # a quarter only
     HOLD = "hold"
     BUSY = "busy"  # the hub said so
+
+
+_MAY_WIDEN: Final = frozenset((Phase.RAMP, Phase.LOOK, Phase.HOLD))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +128,18 @@ class Pace:
     back_to: int = 0  # the limit that a busy hub had before
     before: _Rate = _Rate()  # the goodput before the step that is on trial
     usual: _Rate = _Rate()
-    full: bool = False  # the last newcomer had to wait
     sheds: bool = False  # connections above the limit are in the way, and should not even end what they do
     throttled: bool = False  # fewer connections have brought more
     failures: int = 0  # steps up in a row that brought nothing
+    first: _Mark | None = None  # when bytes began to come
     marks: tuple[_Mark, ...] = field(default=(), repr=False)  # of the last seconds
 
 
-def first(allowed: int, hubs: int) -> Pace:
-    """For one of `hubs` that are there, with `allowed` connections at most."""
-    share = max(1, min(allowed, START // max(1, hubs)))
+def first(allowed: int, hubs: int, rank: int = 0) -> Pace:
+    """For one of `hubs` that are there, with `allowed` connections at most. `rank` 0 is the one that comes first, which
+    gets most: a hub can be full at once with six, and none is with four."""
+    share = START if hubs <= 1 else START - _SECOND if not rank else _SECOND // (hubs - 1)
+    share = max(1, min(allowed, share))
     return Pace(limit=share, ceiling=allowed, base=share, step=_LEAP * share)
 
 
@@ -147,6 +158,7 @@ def after_tick(pace: Pace, now: float, sample: Sample) -> Pace:
     pace = _seen(pace, now, sample)
     if pace.phase is not Phase.BUSY and sample.flights < min(pace.base, pace.limit):
         return pace  # there is not enough to do to tell anything
+    pace = _on_fast_line(pace, now)
     return _STEPS[pace.phase](pace, now, sample)
 
 
@@ -160,23 +172,39 @@ def _seen(pace: Pace, now: float, sample: Sample) -> Pace:
 
 
 def _start(pace: Pace, now: float, sample: Sample) -> Pace:
-    return replace(pace, phase=Phase.RAMP, changed=now) if sample.received >= _BULK else pace
+    return replace(pace, phase=Phase.RAMP, changed=now, first=pace.marks[-1]) if sample.received >= _BULK else pace
 
 
 def _ramp(pace: Pace, now: float, sample: Sample) -> Pace:
+    if now - pace.changed < _ramp_time(pace):
+        return pace
+    if pace.base >= _WIDE and _rate(pace, now, _SHORTEST_RAMP).own >= _ENOUGH * pace.base:
+        return _held(pace, now, pace.hold)
+    return _look(pace, now)
+
+
+def _on_fast_line(pace: Pace, now: float) -> Pace:
+    """More comes than a home line can bring: there is room for more connections, and nobody to crowd out."""
     wide = min(_WIDE, pace.ceiling)
-    if pace.base < wide and not pace.throttled and _is_fast(pace, now):
-        return replace(pace, base=wide, limit=wide, step=wide, changed=now)
-    return _look(pace, now) if now - pace.changed >= _ramp_time(pace) else pace
+    if pace.base >= wide or pace.throttled or pace.phase not in _MAY_WIDEN:
+        return pace
+    if not (_was_fast_all_along(pace, now) or _is_fast_now(pace, now)):
+        return pace
+    return replace(pace, base=wide, limit=wide, step=wide, phase=Phase.RAMP, changed=now, sheds=False)
 
 
-def _is_fast(pace: Pace, now: float) -> bool:
-    """More comes than a home line can bring; what came late because we were late ourselves does not count."""
-    since = now - _GLANCE - TICK / 2
-    if pace.marks[0].at > since + TICK or any(mark.late >= _WAITED for mark in pace.marks if mark.at >= since):
+def _was_fast_all_along(pace: Pace, now: float) -> bool:
+    first, last = pace.first, pace.marks[-1]
+    if first is None or now - first.at < _FAST_AFTER or pace.marks[0].at > first.at + TICK:
         return False
-    rate = _rate(pace, now, _GLANCE)
-    return rate.own + rate.others >= _HOME
+    if any(mark.late >= _WAITED for mark in pace.marks):
+        return False  # what piled up while we were late ourselves proves nothing
+    return last.received + last.others - first.received - first.others >= _FAST * (now - first.at)
+
+
+def _is_fast_now(pace: Pace, now: float) -> bool:
+    rate = _rate(pace, now, _LATER)
+    return now - pace.marks[0].at >= _LATER - TICK and rate.own + rate.others >= _FAST_LATER
 
 
 def _look(pace: Pace, now: float) -> Pace:
@@ -203,15 +231,7 @@ def _full(pace: Pace, now: float) -> Pace:
         return _failed(pace, now)
     if rate.own < _CRAWL * pace.base and pace.base > 2 and not pace.failures:
         return _down(pace, now)
-    rate = _rate(pace, now, _COLLAPSED_FOR)  # what a stall held back comes at once: a shorter time would show that
-    return replace(_held(_widened(replace(pace, full=True), rate), now, pace.hold), full=True)
-
-
-def _widened(pace: Pace, rate: _Rate) -> Pace:
-    wide = min(_WIDE, pace.ceiling)
-    if not pace.full or pace.throttled or pace.base >= wide or rate.own + rate.others < _HOME:
-        return pace
-    return replace(pace, base=wide, limit=wide)
+    return _held(pace, now, pace.hold)
 
 
 def _up(pace: Pace, now: float, sample: Sample) -> Pace:
@@ -260,8 +280,7 @@ def _held(pace: Pace, now: float, seconds: float) -> Pace:
         step=max(1, pace.base // 4),
         changed=now,
         until=now + seconds,
-        full=False,
-        sheds=True,
+        sheds=pace.base < _WIDE,  # a fast line has room for what is under way
     )
 
 
@@ -275,7 +294,7 @@ def _hold(pace: Pace, now: float, sample: Sample) -> Pace:
     collapsed = rate.own < _COLLAPSED * usual.own and gained < lost / 2
     if collapsed and pace.base > 2 and _rate(pace, now, 1.0).own > 0:  # silence is no throttle
         return _down(pace, now)
-    return replace(_widened(pace, rate), usual=rate if usual.own == 0 else _drifted(usual, rate))
+    return replace(pace, usual=rate if usual.own == 0 else _drifted(usual, rate))
 
 
 def _drifted(usual: _Rate, rate: _Rate) -> _Rate:

@@ -15,20 +15,23 @@ SHORTEST_SPAN: Final = 1 * MIB
 LONGEST_SPAN: Final = 128 * MIB
 SPAN_SECONDS: Final = 6.0
 SHORTEST_SECONDS: Final = 1.0
-WORTH_STEALING: Final = 0.5  # seconds that the victim must still need: its connection is lost by it
-SMALLEST_STEAL: Final = 256 * 1024
+WORTH_STEALING: Final = 0.3  # seconds by which the end must come earlier: what is under way to the victim is wasted
+STANDING: Final = 1e9  # seconds that what stands still is taken to need
+SMALLEST_STEAL: Final = 16 * 1024
 
 
-def span_length(speed: float, unassigned: int, connections: int) -> int:
-    """Bytes of the next span for a connection that moves `speed` bytes a second (0: not known yet).
+def span_length(speed: float, unassigned: int, together: float) -> int:
+    """Bytes of the next span for a connection that moves `speed` bytes a second (0: not known yet), while all
+    connections `together` move so many.
 
-    Near the end spans shrink, so that `connections` of them finish at about the same time, but never below what is
-    worth a round trip; what is uneven after that is stolen.
+    Near the end each takes half of the time that is left, so that all finish at about the same time, but never less
+    than what is worth a round trip; what is uneven after that is stolen.
     """
-    wanted = SPAN_SECONDS * speed if speed else FIRST_SPAN
-    share = unassigned / max(1, 2 * connections)
-    shortest = max(SHORTEST_SPAN, SHORTEST_SECONDS * speed)
-    return int(min(max(shortest, min(wanted, share)), LONGEST_SPAN))
+    if not speed:
+        return FIRST_SPAN
+    left = unassigned / max(together, speed)
+    seconds = max(SHORTEST_SECONDS, min(SPAN_SECONDS, left / 2))
+    return int(min(max(SHORTEST_SPAN, seconds * speed), LONGEST_SPAN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +54,15 @@ def choose_victim(targets: Sequence[Target], speed: float, setup: float) -> Thef
         return None
     index = max(range(len(targets)), key=lambda i: _seconds(targets[i]))
     victim = targets[index]
-    if _seconds(victim) <= max(2 * setup, WORTH_STEALING):
-        return None
     # Both end together: (remaining - take) / victim.speed = setup + take / speed
     take = int(speed * (victim.remaining - victim.speed * setup) / (victim.speed + speed))
     take = min(take, victim.remaining)
-    if take < max(SMALLEST_STEAL, int(setup * speed)):
+    if take < SMALLEST_STEAL or _seconds(victim) - (setup + take / speed) < WORTH_STEALING:
         return None
     return Theft(index, take)
 
 
 def _seconds(target: Target) -> float:
-    return target.remaining / target.speed if target.speed > 0 else float(target.remaining)
+    if not target.remaining:
+        return 0.0
+    return target.remaining / target.speed if target.speed > 0 else STANDING + target.remaining

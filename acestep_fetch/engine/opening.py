@@ -17,7 +17,7 @@ from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.listing import Listings, Select
 from acestep_fetch.engine.probe import race
 
-AHEAD: Final = 4  # connections to each hub's own address that are opened before anything is asked of them
+AHEAD: Final = 2  # connections to each hub's own address that are opened before anything is asked of them
 
 
 @dataclass(frozen=True, slots=True)

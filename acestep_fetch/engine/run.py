@@ -71,6 +71,8 @@ class Run:
         listings, works = self._opening.listings, self._open
         await self._context.disk.run(self._known.learn)
         choice, answers = await self._opening.choice
+        for source in self._sources:
+            source.begin(len(choice.order), choice.order.index(source.name))
         for work in works if self._sources else ():
             warming = warm(work.model, choice.order, listings, self._sources, self._known, self._context)
             self._opening.meanwhile(warming, f"warm {work.model.name}")
@@ -86,7 +88,7 @@ class Run:
             for work in self._open:
                 for hub, task in listed[work].late.items():
                     self._group.create_task(self._join(work, hub, task))
-            await self._transfer()
+            await self._transfer(choice.order)
         self._opening.close()
 
     # -- planning -------------------------------------------------------------------------------------------------
@@ -147,11 +149,12 @@ class Run:
 
     # -- transfers ------------------------------------------------------------------------------------------------
 
-    async def _transfer(self) -> None:
+    async def _transfer(self, order: Sequence[HubName]) -> None:
         components = [c for work in self._open for c in work.components]
-        listed = len({name for component in components for name in component.snapshots})
+        listed = {name for component in components for name in component.snapshots}
         for source in self._sources:
-            source.begin(listed)
+            source.begin(len(listed), sum(name in listed for name in order[: order.index(source.name)]))
+            source.take_off()
         for component in components:
             await self._publisher.copy_known(component, self._known)
             self._planner.want(component)  # a copy that turned out wrong is fetched after all
@@ -177,13 +180,13 @@ class Run:
         return bool(job.targets)
 
     def _start(self, jobs: Sequence[Job]) -> None:
-        """Large files come first: small ones would keep the few first connections from getting up to speed."""
+        """The largest files come first: small ones would keep the few first connections from getting up to speed."""
         small = [job for job in jobs if job.transfer.small and not self._context.options.jobs]
         if len(small) == len(jobs):
             self._moving.set()
-        for job in jobs:
-            if job not in small:
-                self._group.create_task(self._carry(job), name=job.transfer.label)
+        large = sorted((job for job in jobs if job not in small), key=lambda job: job.transfer.file.size, reverse=True)
+        for job in large:
+            self._group.create_task(self._carry(job), name=job.transfer.label)
         self._group.create_task(self._take_smalls(small), name="small files")
 
     async def _take_smalls(self, jobs: Sequence[Job]) -> None:

@@ -66,7 +66,8 @@ class Scheduler:
         try:
             await (fetch_small if transfer.small else fetch_span)(flight, self._context, self.budget)
         except SourceError as error:
-            self.blame.failed(flight, error)
+            if flight.remaining:  # if not, another connection took over what it still had to bring
+                self.blame.failed(flight, error)
         except OSError as exc:
             raise platform.explain(exc, transfer.label) from exc
         else:

@@ -33,8 +33,8 @@ _MOST_HOPS: Final = 10
 _TRIAL: Final = 1.0  # seconds for which others wait
 _FEW_MISMATCHES: Final = 3
 _EXPLANATION: Final = 8 * 1024  # bytes of an error's body that are read
-_WARM_LANES: Final = 4  # links that are learned at once, ahead of the flights
-_WARM_AHEAD: Final = 1  # connection that is opened ahead to where a link leads
+_WARM_SHARE: Final = 3  # of so many first connections, one learns links, ahead of the flights
+_OPEN: Final = 2  # of the first connections, which are those that were opened to the hub's own address
 _WARM_PATIENCE: Final = (
     3  # times the silence that a connection is allowed: flights wait for a link that is being learned
 )
@@ -88,6 +88,7 @@ class Source:
         self._agreeing = set[str]()  # commits
         self.token_dropped: float | None = None  # when the hub refused it
         self._outage = False
+        self._is_flying = False
         self._is_warm = False  # connections to the content network were opened ahead
         self._resolver_from = 0.0  # when the resolver may be asked again
         self._resolver = asyncio.Semaphore(hub.resolver_slots)
@@ -97,9 +98,13 @@ class Source:
     def name(self) -> HubName:
         return self.hub.name
 
-    def begin(self, hubs: int) -> None:
-        """`hubs` are there to share the first connections."""
-        self.pace = pacing.first(self.most, hubs)
+    def begin(self, hubs: int, rank: int) -> None:
+        """`hubs` are there to share the first connections, and this is number `rank` (0, 1, ...) of them."""
+        self.pace = pacing.first(self.most, hubs, rank)
+
+    def take_off(self) -> None:
+        """Flights begin: they learn for themselves what they need from now on."""
+        self._is_flying = True
 
     def answered(self, seconds: float) -> None:
         """A first byte came, `seconds` after it was asked for."""
@@ -174,13 +179,16 @@ class Source:
         for is heeded.
         """
         async with asyncio.TaskGroup() as group:
-            for lane in range(_WARM_LANES):
-                group.create_task(self._learn(places[lane::_WARM_LANES]))
+            lanes = max(1, self.pace.limit // _WARM_SHARE)
+            for lane in range(lanes):
+                group.create_task(self._learn(places[lane::lanes]))
 
     async def _learn(self, places: Sequence[Place]) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(_WARM_PATIENCE * self._context.options.stall_timeout):
                 for place in places:
+                    if self._is_flying:
+                        return
                     try:
                         await self._learn_one(place)
                     except SourceError as error:
@@ -198,7 +206,9 @@ class Source:
         link = self._links.get((place.snapshot.commit, place.path))
         if link and not self._is_warm:
             self._is_warm = True
-            await self._transport.connect(link.request.url, _WARM_AHEAD)
+            here = link.request.url.startswith(f"{self.hub.endpoint}/")
+            there_already = min(_OPEN, self.pace.limit) if here else 0
+            await self._transport.connect(link.request.url, self.pace.limit - there_already)
 
     async def _checked(self, stack: AsyncExitStack, place: Place, asked: Span) -> Opened:
         body, redirected = await self._reach(stack, place, asked)

@@ -57,6 +57,12 @@ class Flight:
     def remaining(self) -> int:
         return max(0, self.stop - self.offset)
 
+    def end(self) -> None:
+        """Stops waiting for more."""
+        if self.scope:
+            self.scope.reschedule(0)
+            self.scope = None
+
 
 @dataclass(eq=False)
 class Transfer:
@@ -157,7 +163,6 @@ class Transfer:
         if self.open:
             self.state, self.error = State.FAILED, error
             for flight in self.flights:
-                if flight.scope:
-                    flight.scope.reschedule(0)
+                flight.end()
             self.moved.set()
             self.on_end()

@@ -14,12 +14,15 @@ from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.transfer import Flight
 from acestep_fetch.engine.workload import Workload
 
-TICK: Final = 0.5  # seconds
+TICK: Final = 0.2  # seconds
 _PACE_TICKS: Final = round(TICK / pacing.TICK)  # in one of ours
 OUTLIVED: Final = 0.5  # seconds by which other connections must have moved later for a silence to be one's own
-_CRAWL: Final = 0.05  # of the usual speed
+_NEW: Final = 0.2  # weight of a new sample of a flight's speed
+_YOUNG: Final = 0.5  # seconds in which a flight's speed says nothing yet
+_CRAWL: Final = 0.05  # of the usual speed of the hub's connections
 _CRAWL_AT: Final = 10_000.0  # bytes a second
-_MOST_REPLACED: Final = 3  # flights of one file
+_MOST_REPLACED: Final = 3  # flights of one file, and one more for each
+_REPLACED_EACH: Final = 64 << 20  # bytes of it
 _SAY_WAITING: Final = 5.0
 
 
@@ -64,13 +67,17 @@ class Watch:
                 self._workload.shed(source)
             if source.pace.limit > before:
                 self._wake()
+            if source.pace.limit not in (before, before + 1):
+                self._context.emit(
+                    Detail(f"{source.name}: {source.pace.limit} connections ({source.pace.phase.value})")
+                )
 
     def _measure(self, now: float, passed: float) -> None:
         for flight in self._workload.flights:
             speed = (flight.offset - flight.sampled) / passed
             flight.sampled = flight.offset
-            if now - flight.began > TICK:
-                flight.speed = speed if flight.speed == 0 else 0.6 * flight.speed + 0.4 * speed
+            if now - flight.began > _YOUNG:
+                flight.speed = speed if flight.speed == 0 else (1 - _NEW) * flight.speed + _NEW * speed
         for source in self._workload.sources.values():
             speeds = [
                 f.speed for f in self._workload.flights if f.source is source and f.speed > 0 and not f.transfer.small
@@ -92,25 +99,26 @@ class Watch:
     def _end_crawling(self, now: float) -> None:
         """Ends flights far slower than others, where what they still need is worth a new connection."""
         patience = self._context.options.stall_timeout
-        usual = max((source.score.speed for source in self._workload.sources.values()), default=0.0)
         for flight in self._workload.flights:
             if (
                 flight.held_up
                 or now - flight.throttled < patience
                 or flight.whole
                 or now - flight.began < patience
-                or flight.transfer.replaced >= _MOST_REPLACED
+                or flight.transfer.replaced >= _MOST_REPLACED + flight.transfer.file.size // _REPLACED_EACH
             ):
                 continue
-            if flight.speed < max(_CRAWL * usual, _CRAWL_AT) and flight.remaining > patience * flight.speed:
+            if (
+                flight.speed < max(_CRAWL * flight.source.score.speed, _CRAWL_AT)
+                and flight.remaining > patience * flight.speed
+            ):
                 flight.transfer.replaced += 1
                 self._end(flight, f"crawls at {flight.speed / 1000:.0f} kB/s")
 
     def _end(self, flight: Flight, why: str) -> None:
         if flight.scope:
             self._context.emit(Detail(f"{flight.transfer.label}: {flight.source.name} {why}, replaced"))
-            flight.scope.reschedule(0)
-            flight.scope = None
+            flight.end()
 
     def _say_waiting(self, now: float) -> None:
         if self._workload.flights or not self._workload.open or now - self._said_waiting < _SAY_WAITING:

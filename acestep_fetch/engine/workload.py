@@ -18,6 +18,8 @@ from acestep_fetch.engine.sources import Source
 from acestep_fetch.engine.transfer import SMALL, Flight, Transfer
 
 _SMALL_SHARE: Final = 4  # one connection in so many carries small files while there are large ones
+_SLOW: Final = 0.5  # of the usual speed of the hub's connections
+_SILENT: Final = 1.0  # seconds after which nothing more is expected of a flight, where somebody has time to take over
 _THROTTLED: Final = 1.0  # seconds after the budget made it wait in which a flight is as fast as it may be
 _LOOK_AT: Final = 64  # small files an idle worker looks at before it gives way
 _MANY: Final = 64  # small files that are worth more connections than the pace,
@@ -122,7 +124,7 @@ class Workload:
 
     def _large_span(self, source: Source) -> Flight | None:
         unassigned = sum(len(transfer.missing) for transfer in self._large)
-        length = stealing.span_length(source.score.speed, unassigned, self._connections())
+        length = stealing.span_length(source.score.speed, unassigned, self._together())
         for transfer in self._large:
             if not transfer.missing or not self._serves(source, transfer):
                 continue
@@ -152,13 +154,16 @@ class Workload:
         return flight
 
     def _stolen(self, source: Source) -> Flight | None:
-        now = self._context.clock()
+        """While most of a hub's connections are at work its link is as good as full: then only what is slow is worth
+        taking over. What is on its way to a victim when it ends is wasted."""
+        now, idle = self._context.clock(), source.active <= source.pace.limit // 2
         candidates = [
             flight
             for transfer in self._large
             if self._serves(source, transfer) and source.name not in transfer.without_ranges
             for flight in transfer.flights
             if not flight.whole and now - flight.throttled > _THROTTLED
+            if idle or self._expected(flight, now) < _SLOW * flight.source.score.speed
         ]
         targets = [stealing.Target(flight.remaining, self._expected(flight, now)) for flight in candidates]
         theft = stealing.choose_victim(targets, source.score.speed, source.score.setup)
@@ -167,6 +172,8 @@ class Workload:
         victim = candidates[theft.index]
         stop = victim.stop
         victim.stop -= theft.take
+        if not victim.remaining:
+            victim.end()  # nothing comes that would tell it
         return self._flight(victim.transfer, source, victim.stop, stop)
 
     def _flight(self, transfer: Transfer, source: Source, start: int, stop: int) -> Flight:
@@ -205,10 +212,15 @@ class Workload:
             for other in self.sources.values()
         )
 
-    def _connections(self) -> int:
-        return sum(source.pace.limit for source in self.sources.values() if not source.score.is_suspect) or 1
+    def _together(self) -> float:
+        """Bytes a second that all connections should move."""
+        sources = [source for source in self.sources.values() if not source.score.is_suspect]
+        return sum(source.score.speed * max(1, source.active) for source in sources)
 
     @staticmethod
     def _expected(flight: Flight, now: float) -> float:
-        """A young flight is expected to be as fast as its source usually is."""
+        """A young flight is expected to be as fast as its source usually is, and a silent one not to move any more."""
+        silent = now - flight.last_byte > max(_SILENT, 2 * flight.source.score.setup)
+        if silent and flight.last_byte > flight.began and not flight.held_up:
+            return 0.0
         return flight.speed or (flight.source.score.speed if now - flight.began < 2.0 else 0.0)

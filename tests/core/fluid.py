@@ -186,7 +186,7 @@ class Paced:
     """The product's policy."""
 
     def __init__(self, hubs: int, allowed: int = 32) -> None:
-        self.paces: list[Pace] = [pacing.first(allowed, hubs) for _ in range(hubs)]
+        self.paces: list[Pace] = [pacing.first(allowed, hubs, rank) for rank in range(hubs)]
 
     def __call__(self, now: float, samples: Sequence[Sample]) -> Sequence[tuple[int, bool]]:
         self.paces = [pacing.after_tick(p, now, s) for p, s in zip(self.paces, samples, strict=True)]

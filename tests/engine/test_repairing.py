@@ -56,7 +56,8 @@ async def test_holes_are_filled_by_a_hub_that_ignores_ranges(alive: str, tmp_pat
         ran = await ended(w)
         assert ran.report.exit_code == 0
         assert is_copy(w)
-        assert ran.report.bytes_fetched == len(right)  # one pass over the whole file, however many holes it has
+        # one pass over the whole file, however many holes it has; what lies before the first is skipped
+        assert len(right) - RECORD_EVERY <= ran.report.bytes_fetched <= len(right)
         assert sum(entry.sent == len(right) for entry in w.hubs[HubName(alive)].recorder.of(Kind.CONTENT)) == 1
 
 

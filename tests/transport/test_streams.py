@@ -22,10 +22,10 @@ async def _setups(count: int, *, together: bool) -> list[float | None]:
 
     async def setup(streams: Streams) -> float | None:
         async with streams.get(Request(url)) as body:
+            if together:
+                await all_open.wait()  # nobody gives back what another could use
             while await body.read():
                 pass
-            if together:
-                await all_open.wait()
             return body.setup.setup if body.setup else None
 
     all_open = asyncio.Barrier(count)
