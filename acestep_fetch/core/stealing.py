@@ -20,15 +20,15 @@ STANDING: Final = 1e9  # seconds that what stands still is taken to need
 SMALLEST_STEAL: Final = 16 * 1024
 
 
-def span_length(speed: float, unassigned: int, together: float) -> int:
+def span_length(speed: float, unassigned: int, together: float, connections: int) -> int:
     """Bytes of the next span for a connection that moves `speed` bytes a second (0: not known yet), while all
-    connections `together` move so many.
+    `connections` `together` move so many.
 
     Near the end each takes half of the time that is left, so that all finish at about the same time, but never less
     than what is worth a round trip; what is uneven after that is stolen.
     """
     if not speed:
-        return FIRST_SPAN
+        return max(SHORTEST_SPAN, min(FIRST_SPAN, unassigned // max(1, 2 * connections)))
     left = unassigned / max(together, speed)
     seconds = max(SHORTEST_SECONDS, min(SPAN_SECONDS, left / 2))
     return int(min(max(SHORTEST_SPAN, seconds * speed), LONGEST_SPAN))

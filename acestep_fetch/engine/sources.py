@@ -296,9 +296,13 @@ class Source:
         return None
 
     async def _ask_resolver(self, stack: AsyncExitStack, place: Place, asked: Span) -> Body | None:
+        if (wait := self._resolver_from - self._context.clock()) > 0:  # said to somebody else while this one waited
+            raise SourceError(Failure.BUSY, "a pause was asked for", retry_after=wait, of_resolver=True)
         key, request = (place.snapshot.commit, place.path), self._address(place)
         async with self._resolver:
             body = await self._get(stack, request, asked)
+        if is_busy(body.status) and (pause := asked_wait(body.status, body.headers, self._context.wall())):
+            self._resolver_from = max(self._resolver_from, self._context.clock() + pause)
         if body.status in _REDIRECTS:
             self._remember(key, _redirected(request, body.headers.get("location", "")))
             await _drain(body)

@@ -124,7 +124,10 @@ class Workload:
 
     def _large_span(self, source: Source) -> Flight | None:
         unassigned = sum(len(transfer.missing) for transfer in self._large)
-        length = stealing.span_length(source.score.speed, unassigned, self._together())
+        sources = [other for other in self.sources.values() if not other.score.is_suspect]
+        together = sum(other.score.speed * max(1, other.active) for other in sources)
+        connections = sum(other.pace.limit for other in sources)
+        length = stealing.span_length(source.score.speed, unassigned, together, connections)
         for transfer in self._large:
             if not transfer.missing or not self._serves(source, transfer):
                 continue
@@ -211,11 +214,6 @@ class Workload:
             and self._serves(other, transfer)
             for other in self.sources.values()
         )
-
-    def _together(self) -> float:
-        """Bytes a second that all connections should move."""
-        sources = [source for source in self.sources.values() if not source.score.is_suspect]
-        return sum(source.score.speed * max(1, source.active) for source in sources)
 
     @staticmethod
     def _expected(flight: Flight, now: float) -> float:

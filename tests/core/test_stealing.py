@@ -82,14 +82,19 @@ def test_a_flight_that_stands_still_gives_everything() -> None:
 
 
 @settings(deadline=None, max_examples=200)
-@given(speed=st.just(0.0) | speeds, unassigned=st.integers(0, 1 << 42), others=st.floats(0, 1e10))
+@given(
+    speed=st.just(0.0) | speeds,
+    unassigned=st.integers(0, 1 << 42),
+    others=st.floats(0, 1e10),
+    connections=st.integers(0, 256),
+)
 def test_a_span_is_worth_some_seconds_and_half_of_the_time_that_is_left(
-    speed: float, unassigned: int, others: float
+    speed: float, unassigned: int, others: float, connections: int
 ) -> None:
-    length = span_length(speed, unassigned, speed + others)
+    length = span_length(speed, unassigned, speed + others, connections)
     assert SHORTEST_SPAN <= length <= LONGEST_SPAN
     if not speed:
-        assert length == FIRST_SPAN
+        assert length <= max(SHORTEST_SPAN, min(FIRST_SPAN, unassigned / max(1, 2 * connections)))
     elif length > max(SHORTEST_SPAN, SHORTEST_SECONDS * speed):
         assert length <= SPAN_SECONDS * speed
         assert length / speed <= unassigned / (speed + others) / 2 + 1e-6

@@ -85,6 +85,6 @@ async def test_hubs_share_the_first_connections(tmp_path: Path) -> None:
         for hub in HubName:
             entries = [e for e in w.hubs[hub].recorder.entries if e.kind.value != "api"]
             began = min(e.at for e in entries)
-            first[hub] = len({e.peer for e in entries if e.at < began + 0.3})
+            first[hub] = len({e.peer for e in entries if e.at < began + 0.15})
         assert all(0 < number <= START for number in first.values())
         assert sum(first.values()) <= START
