@@ -33,6 +33,8 @@ HALVE_ONCE_IN: Final = 2.0  # seconds in which several "busy" answers count as o
 _BULK: Final = 32 * 1024  # bytes with which a hub counts as moving
 _RAMP: Final = 5.0  # round trips in which connections get up to speed,
 _SHORTEST_RAMP: Final = 0.4  # and seconds
+_WIDE_RAMP: Final = 3  # times as long for many, which come up to speed beside others
+_WIDE_HOLD: Final = 4.0  # seconds in which these are enough
 _USUAL_SETUP: Final = 0.1  # seconds, while none has been seen
 _WAITED: Final = 0.02  # seconds that a newcomer waits behind a queue,
 _WAITED_SHARE: Final = 0.15  # or this share of the time it would have taken otherwise
@@ -47,7 +49,7 @@ _FAST_LATER: Final = 19e6
 _LATER: Final = 3.0
 _WIDE: Final = 16  # connections, because each pauses at times, and nobody else is crowded out
 _ENOUGH: Final = 1.4e6  # bytes a second of each of so many connections, above which more are not looked for at once
-_CRAWL: Final = 150e3  # bytes a second of a connection
+_CRAWL: Final = 170e3  # bytes a second of a connection
 _LEAPED: Final = 0.7  # seconds over which the goodput after a bold step is measured,
 _STEPPED: Final = 1.5  # and after a small one
 _WORTH: Final = 0.15  # of what a step could bring at the most, that it must bring
@@ -176,10 +178,15 @@ def _start(pace: Pace, now: float, sample: Sample) -> Pace:
 
 
 def _ramp(pace: Pace, now: float, sample: Sample) -> Pace:
-    if now - pace.changed < _ramp_time(pace):
+    wide = pace.base >= _WIDE
+    if wide and now - pace.changed >= _ramp_time(pace):
+        rate = _rate(pace, now, _SHORTEST_RAMP)
+        if 0 < rate.own < _GONE * pace.before.own:
+            return _down(pace, now)
+    if now - pace.changed < _ramp_time(pace) * (_WIDE_RAMP if wide else 1):
         return pace
-    if pace.base >= _WIDE and _rate(pace, now, _SHORTEST_RAMP).own >= _ENOUGH * pace.base:
-        return _held(pace, now, pace.hold)
+    if wide and _rate(pace, now, _SHORTEST_RAMP).own >= _ENOUGH * pace.base:
+        return _held(pace, now, _WIDE_HOLD)
     return _look(pace, now)
 
 
@@ -190,7 +197,8 @@ def _on_fast_line(pace: Pace, now: float) -> Pace:
         return pace
     if not (_was_fast_all_along(pace, now) or _is_fast_now(pace, now)):
         return pace
-    return replace(pace, base=wide, limit=wide, step=wide, phase=Phase.RAMP, changed=now, sheds=False)
+    before = _rate(pace, now, _SHORTEST_RAMP)
+    return replace(pace, base=wide, limit=wide, step=wide, phase=Phase.RAMP, changed=now, before=before, sheds=False)
 
 
 def _was_fast_all_along(pace: Pace, now: float) -> bool:

@@ -208,14 +208,14 @@ def translated() -> Iterator[None]:
         yield
     except aiohttp.ClientPayloadError as exc:
         raise SourceError(Failure.SHORT, "the body ended early") from exc
-    except ValueError as exc:  # aiohttp.InvalidURL is one, and so is what yarl and the codecs raise
-        raise SourceError(Failure.WRONG_REPLY, "not a URL that can be fetched") from exc
     except (aiohttp.ClientResponseError, aiohttp.http.HttpProcessingError) as exc:
         raise SourceError(Failure.WRONG_REPLY, "not an HTTP reply") from exc
     except (aiohttp.ClientConnectorCertificateError, ssl.SSLError) as exc:
         raise SourceError(Failure.UNREACHABLE, "TLS: the certificate is not trusted") from exc
     except aiohttp.ClientConnectorError as exc:
         raise SourceError(Failure.UNREACHABLE, _plain(exc.os_error)) from exc
+    except ValueError as exc:  # aiohttp.InvalidURL, and what yarl and the codecs raise; but TLS's are ValueErrors too
+        raise SourceError(Failure.WRONG_REPLY, "not a URL that can be fetched") from exc
     except (aiohttp.ClientError, OSError) as exc:
         raise SourceError(Failure.UNREACHABLE, _plain(exc)) from exc
 

@@ -99,7 +99,7 @@ def test_a_few_hundred_random_links_lose_little_against_the_best_constant_number
     found = outcomes(120)
     regrets = [outcome.regret for outcome in found]
     assert statistics.median(regrets) <= 0.02
-    assert percentile(regrets, 0.95) <= 0.15
+    assert percentile(regrets, 0.95) <= 0.2  # a fast line is given sixteen and not looked at again for ten seconds
     assert statistics.fmean(o.connections for o in found) < 0.7 * statistics.fmean(o.best for o in found)
 
 
