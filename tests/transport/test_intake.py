@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from acestep_fetch.transport.intake import MOST_COLLECTED
 from acestep_fetch.transport.streams import Streams
 
 BODY = bytes(range(256)) * 8192  # 2 MiB: more than any buffer on the way
-Reply = Callable[[asyncio.StreamWriter], None]
+Reply = Callable[[asyncio.StreamWriter], Awaitable[None] | None]
 
 
 class Server:
@@ -25,14 +25,21 @@ class Server:
 
     def __init__(self, reply: Reply) -> None:
         self.reply, self.connections = reply, 0
+        self.tasks = set[asyncio.Task[None]]()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            while await reader.readuntil(b"\r\n\r\n"):
-                self.reply(writer)
-                await writer.drain()
-        writer.close()
+        task: asyncio.Task[None] | None = asyncio.current_task()
+        assert task
+        self.tasks.add(task)
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                while await reader.readuntil(b"\r\n\r\n"):
+                    if pending := self.reply(writer):
+                        await pending
+                    await writer.drain()
+        finally:
+            writer.transport.abort()
 
 
 @asynccontextmanager
@@ -44,6 +51,11 @@ async def serving(reply: Reply, context: ssl.SSLContext | None = None) -> AsyncI
         yield answers, f"{'https' if context else 'http'}://127.0.0.1:{port}/"
     finally:
         server.close()
+        for task in answers.tasks:
+            task.cancel()
+        await asyncio.gather(*answers.tasks, return_exceptions=True)
+        for _ in range(5):  # what was aborted says so to its protocols
+            await asyncio.sleep(0)
 
 
 def whole(writer: asyncio.StreamWriter) -> None:
@@ -90,7 +102,7 @@ async def test_enough_is_enough_and_ends_the_connection() -> None:
 async def test_a_body_that_ends_early_is_an_error_after_its_bytes() -> None:
     def short(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY[:-5])
-        writer.close()
+        writer.write_eof()
 
     seen = list[int]()
 
@@ -138,8 +150,7 @@ async def test_a_slow_end_is_not_waited_for_by_the_kernel() -> None:
     """A body that was fast: what is collected before a wake-up must never be more than what is left."""
     total = len(BODY) * 4
 
-    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+    async def trickle(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % total)
         fast = total - MOST_COLLECTED - 1000
         writer.write((BODY * 4)[:fast])
@@ -147,29 +158,29 @@ async def test_a_slow_end_is_not_waited_for_by_the_kernel() -> None:
         for at in range(fast, total, 10_000):
             writer.write((BODY * 4)[at : min(total, at + 10_000)])
             await asyncio.sleep(0.002)
-        await asyncio.sleep(30)
 
-    server = await asyncio.start_server(trickle, "127.0.0.1", 0)
-    try:
-        async with asyncio.timeout(20), Streams(connect_timeout=5) as streams:
-            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-            assert (await filled(streams, url, 1 << 20))[0] == BODY * 4
-    finally:
-        server.close()
+    async with asyncio.timeout(20), serving(trickle) as (_, url), Streams(connect_timeout=5) as streams:
+        assert (await filled(streams, url, 1 << 20))[0] == BODY * 4
 
 
-async def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+def certified(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """A new certificate for this machine, and a server's context with it."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
     make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=127.0.0.1 -addext"
     subprocess.run(
         [*make.split(), "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
         check=True,
         capture_output=True,
     )
-    trusting = ssl.create_default_context(cafile=str(certificate))
-    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusting)  # made when aiohttp is imported
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
+    return certificate, context
+
+
+async def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate, context = certified(tmp_path)
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusting)  # made when aiohttp is imported
     async with serving(whole, context) as (server, url), Streams(connect_timeout=5) as streams:
         for size in (10_000, 1 << 20, 1 << 22):
             assert (await filled(streams, url, size))[0] == BODY
@@ -178,11 +189,7 @@ async def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 async def test_a_certificate_that_is_not_trusted_is_said_to_be_one(tmp_path: Path) -> None:
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=127.0.0.1"
-    subprocess.run([*make.split(), "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    _, context = certified(tmp_path)
     async with serving(whole, context) as (_, url), Streams(connect_timeout=5) as streams:
         with pytest.raises(SourceError, match="certificate is not trusted") as caught:
             await filled(streams, url, 1000)
