@@ -1,10 +1,10 @@
 """How many connections a hub is given: few at first, more only on evidence that they bring more.
 
-A hub starts with its share of nine connections, which fill a home line. If these bring more than any home line does, it
-is given sixteen before they are up to speed. Once these have had time to get up to speed, one
-more is opened, and the time that it takes to be set up tells what limits them. Behind a link that is full there is a
-queue, and the newcomer waits in it: hold. Where it waits no longer than the first connections did, the limit is on each
-connection (a cap, or loss): double, look whether the goodput follows, and so on; where it does not, go back and hold.
+A hub starts with its share of nine connections, which fill a home line. If these bring more than any home line does,
+it is given sixteen before they are up to speed. Otherwise one more is opened once they are, and the time that it takes
+to be set up tells what limits them. Behind a link that is full there is a queue, and the newcomer waits in it: hold.
+Where it waits no longer than the first connections did, the limit is on each connection (a cap, or loss): three times
+as many, look whether the goodput follows, then double, and so on; where it does not follow, go back and hold.
 A held pace looks again every ten seconds, and then takes a small step first.
 
 Two things make it go down to a quarter, for as long as that brings more: a hub that gave more without any reason to be
