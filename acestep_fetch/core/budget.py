@@ -15,6 +15,7 @@ RESERVE: Final = 0.002  # of that, kept for timers that are late
 CHUNK_SECONDS: Final = 0.01  # what passes in one go is worth so long, so that turns are short and seconds equal
 LARGEST_CHUNK: Final = 256 * 1024
 LEAST_SHARE: Final = 128 * 1024  # bytes a second of the rate for each connection: below it, connections only hold more
+AHEAD: Final = 4  # connections to each hub's own address that are opened before anything is asked of them
 FEWEST_CONNECTIONS: Final = 4  # so many pay in spite of it: small files wait for round trips
 
 

@@ -48,14 +48,15 @@ _FAST_AFTER: Final = 0.25  # seconds since the first byte that are enough
 _FAST_LATER: Final = 19e6
 _LATER: Final = 3.0
 _WIDE: Final = 16  # connections, because each pauses at times, and nobody else is crowded out
-_ENOUGH: Final = 1.4e6  # bytes a second of each of so many connections, above which more are not looked for at once
+_ENOUGH: Final = 1.0e6  # bytes a second of each of so many connections, above which more are not looked for at once
 _CRAWL: Final = 170e3  # bytes a second of a connection
 _LEAPED: Final = 0.7  # seconds over which the goodput after a bold step is measured,
 _STEPPED: Final = 1.5  # and after a small one
 _WORTH: Final = 0.15  # of what a step could bring at the most, that it must bring
-_NOTHING: Final = 1.03  # times as much: a step brought nothing at all
+_NOTHING: Final = 0.8  # times as much: a step brought nothing at all
 _RELIEF: Final = 1.25  # times as much with a quarter of the connections: we were throttled
 _GONE: Final = 0.3  # of the goodput, after a step up: it goes back at once
+_GONE_FOR: Final = 0.6  # seconds: flows that make room for new ones stand still for a moment
 _COLLAPSED: Final = 0.5  # of what was usual
 _COLLAPSED_FOR: Final = 3.0  # seconds
 _USUAL_OVER: Final = 10.0  # seconds over which the usual goodput is smoothed
@@ -136,6 +137,16 @@ class Pace:
     first: _Mark | None = None  # when bytes began to come
     marks: tuple[_Mark, ...] = field(default=(), repr=False)  # of the last seconds
 
+    @property
+    def overlaps(self) -> bool:
+        """Whether there is room for a connection that asks for the next span while another one ends its own."""
+        return self.base >= _WIDE and self.limit >= self.base
+
+    @property
+    def speeds_up(self) -> bool:
+        """Whether the first connections are still getting up to speed, and are best left alone."""
+        return self.phase is Phase.START or (self.phase is Phase.RAMP and self.base < _WIDE)
+
 
 def first(allowed: int, hubs: int, rank: int = 0) -> Pace:
     """For one of `hubs` that are there, with `allowed` connections at most. `rank` 0 is the one that comes first, which
@@ -179,8 +190,8 @@ def _start(pace: Pace, now: float, sample: Sample) -> Pace:
 
 def _ramp(pace: Pace, now: float, sample: Sample) -> Pace:
     wide = pace.base >= _WIDE
-    if wide and now - pace.changed >= _ramp_time(pace):
-        rate = _rate(pace, now, _SHORTEST_RAMP)
+    if wide and now - pace.changed >= _ramp_time(pace) + _GONE_FOR:
+        rate = _rate(pace, now, _GONE_FOR)
         if 0 < rate.own < _GONE * pace.before.own:
             return _down(pace, now)
     if now - pace.changed < _ramp_time(pace) * (_WIDE_RAMP if wide else 1):
@@ -245,7 +256,7 @@ def _full(pace: Pace, now: float) -> Pace:
 def _up(pace: Pace, now: float, sample: Sample) -> Pace:
     before, growth = pace.before, pace.limit / pace.base - 1
     passed = now - pace.changed - _ramp_time(pace)
-    if passed >= 0 and _rate(pace, now, _SHORTEST_RAMP).own < _GONE * before.own:
+    if passed >= _GONE_FOR and _rate(pace, now, _GONE_FOR).own < _GONE * before.own:
         return replace(_failed(pace, now), throttled=True)
     window = _LEAPED if growth >= 0.5 else _STEPPED
     if passed < window:

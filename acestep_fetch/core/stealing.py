@@ -18,6 +18,8 @@ SHORTEST_SECONDS: Final = 1.0
 WORTH_STEALING: Final = 0.3  # seconds by which the end must come earlier: what is under way to the victim is wasted
 STANDING: Final = 1e9  # seconds that what stands still is taken to need
 SMALLEST_STEAL: Final = 16 * 1024
+LARGEST_HEDGE: Final = 1 * MIB  # bytes that are fetched twice, at the most
+WORTH_HEDGING: Final = 0.1  # seconds by which the end must come earlier
 
 
 def span_length(speed: float, unassigned: int, together: float, connections: int) -> int:
@@ -60,6 +62,19 @@ def choose_victim(targets: Sequence[Target], speed: float, setup: float) -> Thef
     if take < SMALLEST_STEAL or _seconds(victim) - (setup + take / speed) < WORTH_STEALING:
         return None
     return Theft(index, take)
+
+
+def choose_hedge(targets: Sequence[Target], speed: float, setup: float) -> int | None:
+    """Which of `targets` is to be fetched a second time, from where it is now: the one that would end last, where
+    somebody who expects `speed` bytes a second after `setup` seconds would have the same bytes earlier. It goes on
+    meanwhile, so that nothing is lost if that was wrong but bandwidth that nobody wanted."""
+    if not targets or speed <= 0:
+        return None
+    index = max(range(len(targets)), key=lambda i: _seconds(targets[i]))
+    victim = targets[index]
+    if not 0 < victim.remaining <= LARGEST_HEDGE:
+        return None
+    return index if _seconds(victim) > setup + victim.remaining / speed + WORTH_HEDGING else None
 
 
 def _seconds(target: Target) -> float:

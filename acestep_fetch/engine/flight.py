@@ -133,6 +133,31 @@ async def _pour(flight: Flight, writer: PieceWriter, context: Context, budget: B
                 await context.disk.run(writer.write, [buffer[: reader.filled]])
 
 
+async def fetch_hedge(flight: Flight, context: Context, budget: Budget) -> None:
+    """Fetches into memory what another flight still has to bring, and writes what that has not brought by then."""
+    transfer = flight.transfer
+    assert transfer.part is not None
+    buffer, got, used = memoryview(bytearray(flight.stop - flight.start)), 0, 0
+    try:
+        async with (
+            _watched(flight),
+            flight.source.open(transfer.places[flight.source.name], Span(flight.start, flight.stop)) as opened,
+        ):
+            reader = Reader(flight, opened, context, budget)
+            while count := await reader.fill(buffer[got:]):
+                got += count
+        span = flight.overtake()
+        writer = PieceWriter(transfer.part, flight.source.name, span.start)
+        await context.disk.run(writer.write, [buffer[span.start - flight.start :]])
+        await context.disk.run(writer.finish)
+        transfer.hold(span)
+        flight.kept, used = span.stop, len(span)
+    finally:
+        if dropped := flight.offset - flight.start - used:
+            transfer.by_source[flight.source.name] -= dropped
+            context.emit(BytesDropped(transfer.label, dropped, "another connection had them first"))
+
+
 async def fetch_small(flight: Flight, context: Context, budget: Budget) -> None:
     """Fetches a small file whole into memory and finishes its transfer, or raises WRONG_BYTES."""
     transfer = flight.transfer

@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
+from acestep_fetch.core.budget import AHEAD
 from acestep_fetch.core.interfaces import Api, Hub, Transport
 from acestep_fetch.core.model import RepoId
 from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.listing import Listings, Select
 from acestep_fetch.engine.probe import race
-
-AHEAD: Final = 2  # connections to each hub's own address that are opened before anything is asked of them
 
 
 @dataclass(frozen=True, slots=True)

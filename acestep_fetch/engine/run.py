@@ -59,7 +59,7 @@ class Run:
         self._any = asyncio.Semaphore(jobs) if jobs else nullcontext()
         self._joined = set[HubName]()
         self._landing = Landing()
-        self._moving = asyncio.Event()  # a large file can be fetched, or there is none
+        self._moving = asyncio.Event()  # the largest file can be fetched, or there is none
 
     @property
     def _open(self) -> list[ModelWork]:
@@ -185,8 +185,8 @@ class Run:
         if len(small) == len(jobs):
             self._moving.set()
         large = sorted((job for job in jobs if job not in small), key=lambda job: job.transfer.file.size, reverse=True)
-        for job in large:
-            self._group.create_task(self._carry(job), name=job.transfer.label)
+        for number, job in enumerate(large):
+            self._group.create_task(self._carry(job, leads=not number), name=job.transfer.label)
         self._group.create_task(self._take_smalls(small), name="small files")
 
     async def _take_smalls(self, jobs: Sequence[Job]) -> None:
@@ -210,8 +210,9 @@ class Run:
                 if job.transfer.error or any(component.complete for component, _ in job.targets):
                     self._group.create_task(self._conclude(job), name=job.transfer.label)
 
-    async def _carry(self, job: Job) -> None:
-        """Takes one content from its first byte to its places, when it is its turn."""
+    async def _carry(self, job: Job, *, leads: bool) -> None:
+        """Takes one content from its first byte to its places, when it is its turn. All others wait until the one that
+        `leads` can be fetched."""
         async with self._any:
             if job.transfer.small:
                 self._moving.set()
@@ -219,7 +220,7 @@ class Run:
                 await job.transfer.settled()
                 return
             async with self._large:
-                await self._carry_large(job)
+                await self._carry_large(job, leads)
         await self._conclude(job)
 
     async def _conclude(self, job: Job) -> None:
@@ -232,19 +233,22 @@ class Run:
         for component, _ in job.targets:
             await self._advance(component)
 
-    async def _carry_large(self, job: Job) -> None:
+    async def _carry_large(self, job: Job, leads: bool) -> None:
         """The part file is opened, closed, published or discarded here and nowhere else."""
         transfer = job.transfer
-        if not transfer.open:
+        if leads and not transfer.open:
             self._moving.set()
+        if not transfer.open:
             return
         part = await self._planner.open_part(job)
         try:
             frontier = Frontier(transfer, self._context, list(part.pieces.values()))
             scheduler = self._scheduler
             repair = Repair(transfer, part, self._sources, scheduler.blame, scheduler.budget, self._context)
+            if leads:
+                self._moving.set()
+            await self._moving.wait()
             self._scheduler.workload.add(transfer)
-            self._moving.set()
             await complete(transfer, part, frontier, repair)
             await transfer.grounded()
             await self._landed(job)

@@ -13,7 +13,7 @@ from typing import Final
 from acestep_fetch.core.errors import SourceError
 from acestep_fetch.engine.blame import Blame
 from acestep_fetch.engine.context import Context
-from acestep_fetch.engine.flight import fetch_small, fetch_span
+from acestep_fetch.engine.flight import fetch_hedge, fetch_small, fetch_span
 from acestep_fetch.engine.limits import Budget
 from acestep_fetch.engine.sources import Source
 from acestep_fetch.engine.transfer import Flight
@@ -45,15 +45,15 @@ class Scheduler:
         async with asyncio.TaskGroup() as group:
             for source in self.workload.sources.values():
                 for index in range(source.most):
-                    group.create_task(self._work(source, index), name=f"{source.name}-{index}")
+                    group.create_task(self._work(source), name=f"{source.name}-{index}")
             group.create_task(watch.run(), name="watch")
 
-    async def _work(self, source: Source, index: int) -> None:
+    async def _work(self, source: Source) -> None:
         while True:
             changed = self._changed
             async with source.slots:
                 pause = source.pause(self._context.clock())
-                spare = index >= source.pace.limit
+                spare = not self.workload.has_room(source)
                 flight = None if pause else self.workload.next(source, spare=spare)
                 if flight:
                     await self._fly(flight)
@@ -64,9 +64,10 @@ class Scheduler:
         transfer = flight.transfer
         self.workload.take_off(flight)
         try:
-            await (fetch_small if transfer.small else fetch_span)(flight, self._context, self.budget)
+            fetch = fetch_small if transfer.small else fetch_hedge if flight.is_hedge else fetch_span
+            await fetch(flight, self._context, self.budget)
         except SourceError as error:
-            if flight.remaining:  # if not, another connection took over what it still had to bring
+            if flight.remaining and not flight.is_hedge:  # if not, another connection brings what it still had to
                 self.blame.failed(flight, error)
         except OSError as exc:
             raise platform.explain(exc, transfer.label) from exc

@@ -18,7 +18,7 @@ from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from acestep_fetch.core import links, pacing, scoring
-from acestep_fetch.core.budget import useful_connections
+from acestep_fetch.core.budget import AHEAD, useful_connections
 from acestep_fetch.core.errors import Failure, SourceError
 from acestep_fetch.core.interfaces import Body, Hub, Request, Transport
 from acestep_fetch.core.model import HubName, Snapshot
@@ -34,7 +34,6 @@ _TRIAL: Final = 1.0  # seconds for which others wait
 _FEW_MISMATCHES: Final = 3
 _EXPLANATION: Final = 8 * 1024  # bytes of an error's body that are read
 _WARM_SHARE: Final = 3  # of so many first connections, one learns links, ahead of the flights
-_OPEN: Final = 2  # of the first connections, which are those that were opened to the hub's own address
 _WARM_PATIENCE: Final = (
     3  # times the silence that a connection is allowed: flights wait for a link that is being learned
 )
@@ -207,7 +206,7 @@ class Source:
         if link and not self._is_warm:
             self._is_warm = True
             here = link.request.url.startswith(f"{self.hub.endpoint}/")
-            there_already = min(_OPEN, self.pace.limit) if here else 0
+            there_already = min(AHEAD, self.pace.limit) if here else 0
             await self._transport.connect(link.request.url, self.pace.limit - there_already)
 
     async def _checked(self, stack: AsyncExitStack, place: Place, asked: Span) -> Opened:

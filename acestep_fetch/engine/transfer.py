@@ -31,7 +31,11 @@ class State(Enum):
 
 @dataclass(eq=False, slots=True)
 class Flight:
-    """One request under way. `stop` may be moved down by a thief; `offset` is the next byte to come."""
+    """One request under way. `stop` may be moved down by a thief; `offset` is the next byte to come.
+
+    A hedge fetches into memory what its `rival` still has to bring. Whichever has it first ends the other; where the
+    rival fails, the hedge owes what it left.
+    """
 
     transfer: Transfer
     source: Source
@@ -46,6 +50,11 @@ class Flight:
     held_up: bool = False  # silent because our own budget or disk makes it wait
     throttled: float = float("-inf")  # when our own budget last made it wait: its speed is not its own then
     scope: asyncio.Timeout | None = None
+    spare: bool = False  # beyond the pace: it waits for a round trip, not for bandwidth
+    is_hedge: bool = False
+    rival: Flight | None = None  # of a hedge: the flight whose bytes it fetches too, while that is under way
+    hedge: Flight | None = None  # of that flight: the hedge
+    kept: int = 0  # of a hedge: where the bytes begin that nobody else brings
     is_trial: bool = False  # a small file that was not proven to be the same at this source when it was asked for
 
     def __post_init__(self) -> None:
@@ -56,6 +65,21 @@ class Flight:
     @property
     def remaining(self) -> int:
         return max(0, self.stop - self.offset)
+
+    @property
+    def owed(self) -> Span:
+        """What is missing if the flight ends now."""
+        return Span(min(self.kept if self.is_hedge else self.offset, self.stop), self.stop)
+
+    def overtake(self) -> Span:
+        """Of a hedge that has all of its bytes: ends the rival, and returns the span that is to be written."""
+        if rival := self.rival:
+            self.kept = rival.offset
+            if rival.remaining:
+                rival.stop = rival.offset
+                rival.end()
+            rival.hedge = self.rival = None
+        return self.owed
 
     def end(self) -> None:
         """Stops waiting for more."""

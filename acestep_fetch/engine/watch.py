@@ -65,7 +65,7 @@ class Watch:
             source.pace = pacing.after_tick(source.pace, now, sample)
             if source.pace.sheds:
                 self._workload.shed(source)
-            if source.pace.limit > before:
+            if source.pace.limit > before or (source.pace.overlaps and self._workload.has_room(source)):
                 self._wake()
             if source.pace.limit not in (before, before + 1):
                 self._context.emit(

@@ -21,6 +21,8 @@ _SMALL_SHARE: Final = 4  # one connection in so many carries small files while t
 _SLOW: Final = 0.5  # of the usual speed of the hub's connections
 _SILENT: Final = 1.0  # seconds after which nothing more is expected of a flight, where somebody has time to take over
 _THROTTLED: Final = 1.0  # seconds after the budget made it wait in which a flight is as fast as it may be
+_OVERLAP: Final = 0.3  # seconds for which two flights share a turn, at the most
+_MOST_HEDGES: Final = 4  # at once
 _LOOK_AT: Final = 64  # small files an idle worker looks at before it gives way
 _MANY: Final = 64  # small files that are worth more connections than the pace,
 _TINY: Final = 128 * 1024  # bytes: because they wait for round trips, not for bandwidth
@@ -37,6 +39,7 @@ class Workload:
         self._small = deque[Transfer]()
         self._flights = dict.fromkeys(list[Flight]())  # in the order in which they took off
         self._smalls = Counter[HubName]()  # flights of small files, by source
+        self._spare = Counter[HubName]()  # flights beyond the pace, by source
         self._trials = Counter[HubName]()  # of these, the ones that are not proven to be the same there
 
     @property
@@ -62,6 +65,7 @@ class Workload:
     def take_off(self, flight: Flight) -> None:
         self._flights[flight] = None
         self._smalls[flight.source.name] += flight.transfer.small
+        self._spare[flight.source.name] += flight.spare
         self._trials[flight.source.name] += flight.is_trial
         flight.transfer.flights.append(flight)
         flight.source.active += 1
@@ -71,19 +75,29 @@ class Workload:
         transfer = flight.transfer
         del self._flights[flight]
         self._smalls[flight.source.name] -= transfer.small
+        self._spare[flight.source.name] -= flight.spare
         self._trials[flight.source.name] -= flight.is_trial
         transfer.flights.remove(flight)
         flight.source.active -= 1
         flight.source.received += flight.offset - flight.start
         transfer.moved.set()
-        if not transfer.open:
-            return
-        if transfer.small:
+        if flight.rival:  # which goes on
+            flight.rival.hedge = None
+        elif flight.hedge:
+            self._leave_to_hedge(flight, flight.hedge)
+        elif transfer.open and transfer.small:
             self._small.append(transfer)
             self._wake()
-        elif flight.offset < flight.stop:
-            transfer.missing.add(Span(flight.offset, flight.stop))
+        elif transfer.open and flight.owed:
+            transfer.missing.add(flight.owed)
             self._wake()
+
+    @staticmethod
+    def _leave_to_hedge(flight: Flight, hedge: Flight) -> None:
+        """`flight` has landed: its hedge owes what it did not bring, or is not needed any more."""
+        hedge.kept, hedge.rival = flight.offset, None
+        if not hedge.owed:
+            hedge.end()
 
     def received(self, source: Source) -> int:
         """Bytes that came from `source` so far."""
@@ -93,9 +107,23 @@ class Workload:
         """Cuts short the newest flights that `source` has above its pace; what they leave is missing again."""
         flights = [flight for flight in self._flights if flight.source is source]
         for flight in flights[source.pace.limit :]:
-            if not (flight.transfer.small or flight.whole) and flight.start < flight.offset < flight.stop:
+            if flight.transfer.small or flight.whole or flight.is_hedge:
+                continue
+            if flight.start < flight.offset < flight.stop:
                 flight.transfer.missing.add(Span(flight.offset, flight.stop))
                 flight.stop = flight.offset
+
+    def has_room(self, source: Source) -> bool:
+        """Whether the pace lets another flight begin. On a fast line the next one asks a round trip before its
+        predecessor ends, so that no round trip is lost between two spans; at most so many as half of the pace do."""
+        busy, limit = source.active - self._spare[source.name], source.pace.limit
+        if busy < limit or not source.pace.overlaps or busy >= limit + limit // 2:
+            return busy < limit
+        return busy - self._ending(source) < limit
+
+    def _ending(self, source: Source) -> int:
+        soon = min(source.score.setup, _OVERLAP)
+        return sum(f.remaining <= soon * f.speed for f in self._flights if f.source is source and not f.transfer.small)
 
     def next(self, source: Source, *, spare: bool = False) -> Flight | None:
         """What an idle connection to `source` should fetch; None where it has nothing to do.
@@ -105,10 +133,19 @@ class Workload:
         """
         if spare:
             busy = len(self._small) < _MANY or any(transfer.missing for transfer in self._large)
-            return None if busy else self._small_file(source, _TINY)
-        enough = self._smalls[source.name] >= max(1, source.pace.limit // _SMALL_SHARE)
+            if (flight := None if busy else self._small_file(source, _TINY)) is not None:
+                flight.spare = True
+            return flight
+        share = 0 if source.pace.speeds_up else max(1, source.pace.limit // _SMALL_SHARE)
+        enough = self._smalls[source.name] >= share
         large = self._large_span(source) if enough else None
-        return large or self._small_file(source) or self._large_span(source) or self._stolen(source)
+        return (
+            large
+            or self._small_file(source)
+            or self._large_span(source)
+            or self._stolen(source)
+            or self._hedging(source)
+        )
 
     def _small_file(self, source: Source, largest: int = SMALL) -> Flight | None:
         if self._smalls[source.name] >= source.hub.resolver_slots:
@@ -165,7 +202,7 @@ class Workload:
             for transfer in self._large
             if self._serves(source, transfer) and source.name not in transfer.without_ranges
             for flight in transfer.flights
-            if not flight.whole and now - flight.throttled > _THROTTLED
+            if not (flight.whole or flight.is_hedge or flight.hedge) and now - flight.throttled > _THROTTLED
             if idle or self._expected(flight, now) < _SLOW * flight.source.score.speed
         ]
         targets = [stealing.Target(flight.remaining, self._expected(flight, now)) for flight in candidates]
@@ -178,6 +215,28 @@ class Workload:
         if not victim.remaining:
             victim.end()  # nothing comes that would tell it
         return self._flight(victim.transfer, source, victim.stop, stop)
+
+    def _hedging(self, source: Source) -> Flight | None:
+        """With nothing else to do, and a link that is as good as idle: the last bytes of a flight, a second time."""
+        if source.active > source.pace.limit // 2 or sum(f.is_hedge for f in self._flights) >= _MOST_HEDGES:
+            return None
+        now = self._context.clock()
+        candidates = [
+            flight
+            for transfer in self._large
+            if self._serves(source, transfer) and source.name not in transfer.without_ranges
+            for flight in transfer.flights
+            if not (flight.whole or flight.is_hedge or flight.hedge or flight.held_up)
+            if now - flight.throttled > _THROTTLED
+        ]
+        targets = [stealing.Target(flight.remaining, _so_far(flight, now)) for flight in candidates]
+        index = stealing.choose_hedge(targets, source.score.speed, source.score.setup)
+        if index is None:
+            return None
+        rival = candidates[index]
+        hedge = self._flight(rival.transfer, source, rival.offset, rival.stop)
+        hedge.is_hedge, hedge.rival, rival.hedge = True, rival, hedge
+        return hedge
 
     def _flight(self, transfer: Transfer, source: Source, start: int, stop: int) -> Flight:
         now = self._context.clock()
@@ -222,3 +281,8 @@ class Workload:
         if silent and flight.last_byte > flight.began and not flight.held_up:
             return 0.0
         return flight.speed or (flight.source.score.speed if now - flight.began < 2.0 else 0.0)
+
+
+def _so_far(flight: Flight, now: float) -> float:
+    """Bytes a second, with no credit for what a flight has not shown yet."""
+    return flight.speed or (flight.offset - flight.start) / max(now - flight.began, 0.001)
