@@ -48,12 +48,13 @@ _FAST_AFTER: Final = 0.25  # seconds since the first byte that are enough
 _FAST_LATER: Final = 19e6
 _LATER: Final = 3.0
 _WIDE: Final = 16  # connections, because each pauses at times, and nobody else is crowded out
-_ENOUGH: Final = 1.0e6  # bytes a second of each of so many connections, above which more are not looked for at once
+_ENOUGH: Final = 1.3e6  # bytes a second of each of so many connections, above which more are not looked for at once
 _CRAWL: Final = 170e3  # bytes a second of a connection
 _LEAPED: Final = 0.7  # seconds over which the goodput after a bold step is measured,
 _STEPPED: Final = 1.5  # and after a small one
 _WORTH: Final = 0.15  # of what a step could bring at the most, that it must bring
-_NOTHING: Final = 0.8  # times as much: a step brought nothing at all
+_NOTHING: Final = 1.03  # times as much: a step brought nothing at all
+_LESS: Final = 0.8  # times as much: it did harm
 _RELIEF: Final = 1.25  # times as much with a quarter of the connections: we were throttled
 _GONE: Final = 0.3  # of the goodput, after a step up: it goes back at once
 _GONE_FOR: Final = 0.6  # seconds: flows that make room for new ones stand still for a moment
@@ -196,7 +197,7 @@ def _ramp(pace: Pace, now: float, sample: Sample) -> Pace:
             return _down(pace, now)
     if now - pace.changed < _ramp_time(pace) * (_WIDE_RAMP if wide else 1):
         return pace
-    if wide and _rate(pace, now, _SHORTEST_RAMP).own >= _ENOUGH * pace.base:
+    if wide and _rate(pace, now, _GONE_FOR).own >= _ENOUGH * pace.base:
         return _held(pace, now, _WIDE_HOLD)
     return _look(pace, now)
 
@@ -267,7 +268,8 @@ def _up(pace: Pace, now: float, sample: Sample) -> Pace:
         return replace(pace, phase=Phase.RAMP, base=pace.limit, step=pace.limit, changed=now, hold=HOLD, failures=0)
     if passed < 2 * window:  # it may have been chance
         return pace
-    if after.own < _NOTHING * before.own and not pace.failures and pace.base > 2:
+    lost = after.own < _LESS * before.own or (after.own < _NOTHING * before.own and before.own < _CRAWL * pace.base)
+    if lost and not pace.failures and pace.base > 2:
         return _down(pace, now)
     return replace(_failed(pace, now), sheds=False)
 

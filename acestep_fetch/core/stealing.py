@@ -13,13 +13,13 @@ MIB: Final = 1 << 20
 FIRST_SPAN: Final = 8 * MIB  # while the speed is not known
 SHORTEST_SPAN: Final = 1 * MIB
 LONGEST_SPAN: Final = 128 * MIB
-SPAN_SECONDS: Final = 6.0
-SHORTEST_SECONDS: Final = 1.0
+SPAN_SECONDS: Final = 2.5
+SHORTEST_SECONDS: Final = 0.6
 WORTH_STEALING: Final = 0.3  # seconds by which the end must come earlier: what is under way to the victim is wasted
 STANDING: Final = 1e9  # seconds that what stands still is taken to need
 SMALLEST_STEAL: Final = 16 * 1024
 LARGEST_HEDGE: Final = 1 * MIB  # bytes that are fetched twice, at the most
-WORTH_HEDGING: Final = 0.1  # seconds by which the end must come earlier
+WORTH_HEDGING: Final = 0.05  # seconds by which the end must come earlier
 
 
 def span_length(speed: float, unassigned: int, together: float, connections: int) -> int:

@@ -26,8 +26,9 @@ TELL_EVERY: Final = 0.1  # seconds between two events about one flight's bytes
 class Reader:
     """What comes in for a flight: budgeted, counted, timed and cut at the flight's end (which may move)."""
 
-    def __init__(self, flight: Flight, opened: Opened, context: Context, budget: Budget) -> None:
+    def __init__(self, flight: Flight, opened: Opened, context: Context, budget: Budget, *, tells: bool = True) -> None:
         self._flight, self._opened, self._context, self._budget = flight, opened, context, budget
+        self._tells = tells  # of what comes
         self._skip = flight.start - opened.span.start  # what comes before the first byte that is wanted
         self._untold, self._told = 0, context.clock()
         self.filled = 0  # wanted bytes in the buffer, whatever becomes of `fill`
@@ -82,7 +83,7 @@ class Reader:
         return now
 
     def _tell(self) -> None:
-        if self._untold:
+        if self._untold and self._tells:
             flight, count = self._flight, self._untold
             self._untold, self._told = 0, self._context.clock()
             flight.transfer.by_source[flight.source.name] += count
@@ -134,28 +135,26 @@ async def _pour(flight: Flight, writer: PieceWriter, context: Context, budget: B
 
 
 async def fetch_hedge(flight: Flight, context: Context, budget: Budget) -> None:
-    """Fetches into memory what another flight still has to bring, and writes what that has not brought by then."""
-    transfer = flight.transfer
+    """Fetches into memory what another flight still has to bring, and writes what that has not brought by then: only
+    that counts as received."""
+    transfer, source = flight.transfer, flight.source
     assert transfer.part is not None
-    buffer, got, used = memoryview(bytearray(flight.stop - flight.start)), 0, 0
-    try:
-        async with (
-            _watched(flight),
-            flight.source.open(transfer.places[flight.source.name], Span(flight.start, flight.stop)) as opened,
-        ):
-            reader = Reader(flight, opened, context, budget)
-            while count := await reader.fill(buffer[got:]):
-                got += count
-        span = flight.overtake()
-        writer = PieceWriter(transfer.part, flight.source.name, span.start)
-        await context.disk.run(writer.write, [buffer[span.start - flight.start :]])
-        await context.disk.run(writer.finish)
-        transfer.hold(span)
-        flight.kept, used = span.stop, len(span)
-    finally:
-        if dropped := flight.offset - flight.start - used:
-            transfer.by_source[flight.source.name] -= dropped
-            context.emit(BytesDropped(transfer.label, dropped, "another connection had them first"))
+    buffer, got = memoryview(bytearray(flight.stop - flight.start)), 0
+    async with (
+        _watched(flight),
+        source.open(transfer.places[source.name], Span(flight.start, flight.stop)) as opened,
+    ):
+        reader = Reader(flight, opened, context, budget, tells=False)
+        while count := await reader.fill(buffer[got:]):
+            got += count
+    span = flight.overtake()
+    writer = PieceWriter(transfer.part, source.name, span.start)
+    await context.disk.run(writer.write, [buffer[span.start - flight.start :]])
+    await context.disk.run(writer.finish)
+    transfer.by_source[source.name] += len(span)
+    context.emit(BytesReceived(transfer.label, source.name, len(span)))
+    transfer.hold(span)
+    flight.kept = span.stop
 
 
 async def fetch_small(flight: Flight, context: Context, budget: Budget) -> None:

@@ -22,6 +22,8 @@ _SLOW: Final = 0.5  # of the usual speed of the hub's connections
 _SILENT: Final = 1.0  # seconds after which nothing more is expected of a flight, where somebody has time to take over
 _THROTTLED: Final = 1.0  # seconds after the budget made it wait in which a flight is as fast as it may be
 _OVERLAP: Final = 0.3  # seconds for which two flights share a turn, at the most
+_ROUND_TRIPS: Final = 1.5
+_TOO_YOUNG: Final = 0.3  # seconds in which a flight need not show what it can do
 _MOST_HEDGES: Final = 4  # at once
 _LOOK_AT: Final = 64  # small files an idle worker looks at before it gives way
 _MANY: Final = 64  # small files that are worth more connections than the pace,
@@ -206,7 +208,8 @@ class Workload:
             if idle or self._expected(flight, now) < _SLOW * flight.source.score.speed
         ]
         targets = [stealing.Target(flight.remaining, self._expected(flight, now)) for flight in candidates]
-        theft = stealing.choose_victim(targets, source.score.speed, source.score.setup)
+        setup = _setup_when_idle(source) if idle else source.score.setup
+        theft = stealing.choose_victim(targets, source.score.speed, setup)
         if theft is None:
             return None
         victim = candidates[theft.index]
@@ -217,20 +220,20 @@ class Workload:
         return self._flight(victim.transfer, source, victim.stop, stop)
 
     def _hedging(self, source: Source) -> Flight | None:
-        """With nothing else to do, and a link that is as good as idle: the last bytes of a flight, a second time."""
-        if source.active > source.pace.limit // 2 or sum(f.is_hedge for f in self._flights) >= _MOST_HEDGES:
+        """With nothing else to do: the last bytes of a flight, a second time."""
+        if sum(f.is_hedge for f in self._flights) >= _MOST_HEDGES:
             return None
-        now = self._context.clock()
+        now, setup = self._context.clock(), _setup_when_idle(source)
         candidates = [
             flight
             for transfer in self._large
             if self._serves(source, transfer) and source.name not in transfer.without_ranges
             for flight in transfer.flights
             if not (flight.whole or flight.is_hedge or flight.hedge or flight.held_up)
-            if now - flight.throttled > _THROTTLED
+            if now - flight.throttled > _THROTTLED and now - flight.began > max(_TOO_YOUNG, 2 * setup)
         ]
         targets = [stealing.Target(flight.remaining, _so_far(flight, now)) for flight in candidates]
-        index = stealing.choose_hedge(targets, source.score.speed, source.score.setup)
+        index = stealing.choose_hedge(targets, source.score.speed, setup)
         if index is None:
             return None
         rival = candidates[index]
@@ -286,3 +289,8 @@ class Workload:
 def _so_far(flight: Flight, now: float) -> float:
     """Bytes a second, with no credit for what a flight has not shown yet."""
     return flight.speed or (flight.offset - flight.start) / max(now - flight.began, 0.001)
+
+
+def _setup_when_idle(source: Source) -> float:
+    """Seconds to the first byte without the queue that a full link keeps: asking takes as long as connecting did."""
+    return min(source.score.setup, _ROUND_TRIPS * source.pace.least)

@@ -43,6 +43,15 @@ async def test_each_large_file_is_resolved_once_and_never_by_head(tmp_path: Path
         assert len(w.hubs[HF].recorder.of(Kind.API)) + len(w.hubs[MS].recorder.of(Kind.API)) <= 2 + 5
 
 
+async def test_the_first_connections_fetch_the_largest_file_and_nothing_small(tmp_path: Path) -> None:
+    files = {"large.bin": 40 * MIB, **{f"b{n}.bin": 2 * MIB for n in range(4)}, **{f"{n}.json": 300 for n in range(9)}}
+    async with hubs(tmp_path, files, throttle=4e6) as w:
+        assert (await ended(w, 20)).report.exit_code == 0
+        for hub in w.hubs.values():
+            bodies = [e for e in hub.recorder.entries if e.kind is not Kind.API and e.sent > 1]  # links: a byte
+            assert {e.file for e in bodies[:3]} == {"large.bin"}
+
+
 async def test_a_dry_run_asks_for_no_file(tmp_path: Path) -> None:
     async with hubs(tmp_path, FILES) as w:
         assert (await ended(w, dry_run=True)).report.exit_code == 0
