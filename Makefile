@@ -6,10 +6,10 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test test-long check format bench clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say which: make PYTHON=python3.12 ...")'
@@ -29,6 +29,9 @@ demo: $(STAMP) ## the main job against two embedded hubs on this machine, one of
 
 test: $(DEV_STAMP) ## all tests
 	$(BIN)/python -m pytest
+
+test-long: $(DEV_STAMP) ## what takes minutes: power loss at every moment, hundreds of kills and of random faults
+	$(BIN)/python -m pytest -m long
 
 check: $(DEV_STAMP) ## format, lint, types and the layer rule
 	$(BIN)/ruff format --check .

@@ -88,7 +88,8 @@ def merge_component(
     """The manifest of one component by the first hub in `order` that has it whole; None where none has it.
 
     A hub whose listing lacks content files that the other has, while all they share may be equal, is an incomplete
-    upload: the other is the truth then, and a note says so.
+    upload: the other is the truth then, and a note says so. The same where it lists a file without a digest, which
+    nobody could prove, and the other lists none like that.
     """
     listed = {hub: part for hub in order if hub in snapshots and (part := _part(snapshots[hub], name, prefix))}
     if not listed:
@@ -103,8 +104,17 @@ def merge_component(
             )
             truth = other
             break
+        if (unproven := _without_digest(listed[truth])) and not _without_digest(listed[other]):
+            what = f"{name or 'the root files'} taken from {other.title}"
+            notes.append(f"{truth.title} lists no digest for {unproven[0]}: {what}")
+            truth = other
+            break
     files = tuple(_merged(path, prefix, truth, listed) for path in listed[truth])
     return ComponentManifest(name, prefix, truth, snapshots[truth].commit, files, tuple(notes))
+
+
+def _without_digest(part: Mapping[str, RemoteFile]) -> list[str]:
+    return sorted(path for path, file in part.items() if file.digest is None)
 
 
 def _lacks(mine: Mapping[str, RemoteFile], theirs: Mapping[str, RemoteFile]) -> list[str]:

@@ -271,7 +271,7 @@ def _up(pace: Pace, now: float, sample: Sample) -> Pace:
     lost = after.own < _LESS * before.own or (after.own < _NOTHING * before.own and before.own < _CRAWL * pace.base)
     if lost and not pace.failures and pace.base > 2:
         return _down(pace, now)
-    return replace(_failed(pace, now), sheds=False)
+    return _failed(pace, now)
 
 
 def _failed(pace: Pace, now: float) -> Pace:
@@ -301,7 +301,7 @@ def _held(pace: Pace, now: float, seconds: float) -> Pace:
         step=max(1, pace.base // 4),
         changed=now,
         until=now + seconds,
-        sheds=pace.base < _WIDE,  # a fast line has room for what is under way
+        sheds=pace.throttled,  # if not, those above the limit end their spans: what is under way to one is not wasted
     )
 
 

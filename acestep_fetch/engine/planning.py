@@ -45,7 +45,10 @@ def build_components(work: ModelWork, listed: Listed, order: tuple[HubName, ...]
         if manifest is None:
             raise _nothing(f"{model.repo}/{name}", selective=selective, listed=listed)
         if unproven := [f.path for f in manifest.files if f.file.digest is None]:
-            raise IntegrityError(f"{model.repo}: {manifest.truth.title} lists no digest for {unproven[0]}")
+            raise IntegrityError(
+                f"{model.repo}: {manifest.truth.title} lists no digest for {unproven[0]}",
+                hint="nothing could prove its bytes: try the other hub with --prefer-source, or --exclude the file",
+            )
         for note in manifest.notes:
             context.emit(Note("warning", note))
         work.components.append(Component(name, manifest, dict(listed.snapshots)))

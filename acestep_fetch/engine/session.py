@@ -23,6 +23,7 @@ from acestep_fetch.engine.readiness import look
 from acestep_fetch.engine.report import FileReport
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.lease import Holder, Lease
+from acestep_fetch.storage.sweeping import sweep
 
 if TYPE_CHECKING:
     from acestep_fetch.engine.run import Run
@@ -46,6 +47,7 @@ class Session:
             return
         async with self._lease():
             if not self._context.options.dry_run:
+                await self._context.on_disk(self._context.layout.state, sweep, self._context.layout)
                 await self._look_for_ready()  # somebody else may have fetched them while we waited
             if all(work.ready for work in self.works):
                 return

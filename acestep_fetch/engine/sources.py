@@ -238,7 +238,12 @@ class Source:
             if link and not links.is_fresh(link.expiry, self._context.wall(), link.resolved):
                 self._forget(key, link)
             elif link:
-                body = await self._follow(stack, key, link.request, asked)
+                try:
+                    body = await self._follow(stack, key, link.request, asked)
+                except SourceError as error:
+                    if error.failure is Failure.UNREACHABLE:
+                        self._forget(key, link)  # the resolver may name a host that is there
+                    raise
                 if body.status not in _LINK_REFUSED or renewed:
                     return body, True
                 renewed = True

@@ -13,6 +13,8 @@ from typing import Any, Final
 from acestep_fetch.core.errors import IntegrityError
 from acestep_fetch.core.model import SHA1_HEX, SHA256_HEX, RemoteFile
 
+LARGEST_FILE: Final = 1 << 50  # bytes: beyond that a size is a mistake, not a file
+
 _HINT: Final = "try again, or try the other hub"
 
 
@@ -35,7 +37,7 @@ def fields_of(title: str, row: object) -> Mapping[str, Any]:
 
 
 def size_of(title: str, path: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_FILE:
         raise disbelief(title, f"{path}: the size is not a number of bytes")
     return value
 

@@ -177,3 +177,13 @@ def test_versions_are_never_mixed_and_every_proven_source_has_the_same_bytes(
             assert agreement(own, listed[hub][file.path]) is Agreement.UNKNOWN
         if file.proven == (manifest.truth,):
             assert file.file == own  # an unproven twin teaches nothing
+
+
+def test_a_list_without_a_digest_gives_way_to_one_that_has_all() -> None:
+    blank = f("a.bin", sha256=None)
+    manifest = merged((blank,), (f("a.bin"),))
+    assert manifest is not None
+    assert manifest.truth is MS
+    assert "no digest for a.bin" in manifest.notes[0]
+    assert truth_of((blank,), (blank,)) is HF
+    assert truth_of((f("a.bin"),), (blank,)) is HF

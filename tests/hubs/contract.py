@@ -105,7 +105,7 @@ class HubContract:
         assert (await hub.list_files(REPO, None)).files == (LARGE,)
         assert time.slept == [0.25]
 
-    @pytest.mark.parametrize("size", [-1, None, "12", True, 1.5])
+    @pytest.mark.parametrize("size", [-1, None, "12", True, 1.5, 1 << 60, 1 << 70])
     async def test_a_size_that_is_none(self, hub: Speaking, dialect: Dialect, size: object) -> None:
         dialect.publish(dialect.row("a.txt", size))
         with pytest.raises(IntegrityError, match="size"):
