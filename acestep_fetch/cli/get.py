@@ -24,6 +24,8 @@ examples:
   acestep-fetch --model acestep-v15-sft            another model (main too, if it is missing)
   acestep-fetch --all --prefer-source modelscope   everything, ModelScope first
   acestep-fetch --list                             what there is
+  acestep-fetch verify                             are finished files still what they were? (offline)
+  acestep-fetch repair                             fetch what is damaged, of large files only the pieces
   acestep-fetch serve ./checkpoints                share them on the LAN; see `acestep-fetch serve --help`
 """
 
@@ -127,7 +129,7 @@ def _fetch(options: Options, given: argparse.Namespace) -> int:
     api.wanted_models(options)  # a wrong name is told before anything is drawn
     mode: Mode = "plain" if options.dry_run and given.progress == "auto" else given.progress
     with open_display(mode, quiet=given.quiet, verbose=given.verbose) as display:
-        report = api.up_to_date(options, display) or _run_loop(options, display)
+        report = api.up_to_date(options, display) or run_loop(options, display)
     if isinstance(report, int):
         return report
     if options.dry_run and not report.error and given.progress != "json":
@@ -140,7 +142,7 @@ def _fetch(options: Options, given: argparse.Namespace) -> int:
     return report.exit_code
 
 
-def _run_loop(options: Options, display: Listener) -> Report | int:
+def run_loop(options: Options, display: Listener) -> Report | int:
     """The run's report, or the exit code of a run that a signal ended."""
     import asyncio
 

@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 from acestep_fetch.core.errors import FetchError
 
 # A subcommand is a module of this package with `run(arguments) -> exit code`; it is imported only when asked for.
-SUBCOMMANDS: Final = {"get": "get", "serve": "serve"}
+SUBCOMMANDS: Final = {"get": "get", "verify": "verify", "repair": "repair", "serve": "serve"}
 # Imports make many objects that stay, and a download few that go in circles: looking for those costs 0.2 s a GiB.
 _RARELY: Final = (50_000, 20, 50)
 

@@ -34,7 +34,12 @@ class Publisher:
             return
         layout = self._context.layout
         contents = [
-            ([layout.staged(c.name) / path for c, path in job.targets], job.transfer.part, job.transfer.data)
+            (
+                [layout.staged(c.name) / path for c, path in job.targets],
+                job.transfer.part,
+                job.transfer.data,
+                layout.pieces(job.digest),
+            )
             for job in jobs
         ]
         await self._context.on_disk(jobs[0].transfer.label, _place, contents)
@@ -126,15 +131,15 @@ class Publisher:
             hf_metadata.write_metadata(folder, commit, notes)
 
 
-def _place(contents: Iterable[tuple[Sequence[Path], PartFile | None, bytes | None]]) -> None:
-    for (first, *others), part, data in contents:
+def _place(contents: Iterable[tuple[Sequence[Path], PartFile | None, bytes | None, Path]]) -> None:
+    for (first, *others), part, data, journal in contents:
         for path in others:
             if part:
                 staging.put_copy(part.path, path)
             else:
                 staging.put_bytes(path, data or b"")
         if part:
-            part.publish(first)
+            part.publish(first, journal)
         else:
             staging.put_bytes(first, data or b"")
 

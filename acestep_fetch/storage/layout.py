@@ -6,6 +6,7 @@
     checkpoints/.acestep-fetch/parts/        unfinished files and their journals, named by digest
     checkpoints/.acestep-fetch/staging/      components that are not complete yet
     checkpoints/.acestep-fetch/receipts/     one per model: it is complete and verified
+    checkpoints/.acestep-fetch/pieces/       the journals of finished files: a checksum for each piece
     checkpoints/.acestep-fetch/lease         who writes here
 """
 
@@ -49,6 +50,10 @@ class Layout:
         """Keyed by content, so a part fits whatever model, hub or name asks for these bytes next."""
         prefix = "" if digest.kind == "sha256" else f"{digest.kind}-"
         return self.parts / f"{prefix}{digest.hex}.part"
+
+    def pieces(self, digest: Digest) -> Path:
+        """The journal of a finished file."""
+        return self.state / "pieces" / f"{digest.hex}.journal"
 
     def staged(self, component: str) -> Path:
         """The folder in which `component` is put together; "" is the checkpoints folder's own files."""

@@ -119,14 +119,15 @@ class PartFile:
         self._journal.close()
         os.close(self._fd)
 
-    def publish(self, target: Path) -> None:
-        """Moves the whole, verified file to `target` and drops the journal. The part is closed afterwards."""
+    def publish(self, target: Path, journal: Path) -> None:
+        """Moves the whole, verified file to `target`, and its journal to `journal`, where it tells of later damage.
+        The part is closed afterwards."""
         platform.sync_data(self._fd)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        for path in (target, journal):
+            path.parent.mkdir(parents=True, exist_ok=True)
         self.close()
         self.path.replace(target)
-        with contextlib.suppress(FileNotFoundError):
-            journal_of(self.path).unlink()
+        journal_of(self.path).replace(journal)
 
     def discard(self) -> None:
         """Deletes part and journal."""

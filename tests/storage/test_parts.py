@@ -168,7 +168,7 @@ def test_a_part_without_its_own_journal_is_started_anew(path: Path, damage: str)
 
 
 def test_publishing_leaves_the_file_and_nothing_else(path: Path, tmp_path: Path) -> None:
-    filled(path).publish(tmp_path / "vae" / "deep" / "w.bin")
+    filled(path).publish(tmp_path / "vae" / "deep" / "w.bin", tmp_path / "pieces" / "w.journal")
     assert (tmp_path / "vae/deep/w.bin").read_bytes() == DATA
     assert list(path.parent.iterdir()) == []
 

@@ -1,0 +1,60 @@
+"""``acestep-fetch repair [MODEL ...]``: fetches again what does not hold any more, and of a large file only that."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from acestep_fetch.catalogue.models import MAIN
+from acestep_fetch.cli.inspection import add_arguments, folder_of, inspected, print_verdict
+from acestep_fetch.options import Options
+from acestep_fetch.storage.layout import Layout
+from acestep_fetch.storage.receipts import Receipt
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="acestep-fetch repair",
+        description="Verifies finished models, and fetches what is damaged or missing: of large files only the pieces.",
+        epilog="examples:\n  acestep-fetch repair\n  acestep-fetch repair main --dir /models",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_arguments(top)
+    top.add_argument(
+        "--progress", choices=["auto", "bar", "plain", "json", "none"], default="auto", help="how to show progress"
+    )
+    return top
+
+
+def run(arguments: Sequence[str]) -> int:
+    given = parser().parse_args(arguments)
+    found = inspected(given, fast=False)
+    for verification in found:
+        print_verdict(verification, quiet=given.quiet, verbose=given.verbose)
+    faulty = [v for v in found if v.faults]
+    if not faulty:
+        return 0
+    from acestep_fetch.cli.get import run_loop
+    from acestep_fetch.display import open_display
+    from acestep_fetch.engine.upkeep import prepare_repair
+
+    prepare_repair(folder_of(given), faulty)
+    for verification in faulty:
+        with open_display(given.progress, quiet=given.quiet, verbose=given.verbose) as display:
+            report = run_loop(_as_fetched(verification.receipt, folder_of(given)), display)
+        if code := report if isinstance(report, int) else report.exit_code:
+            return code
+    return 0
+
+
+def _as_fetched(receipt: Receipt, layout: Layout) -> Options:
+    """The options that ask for what the receipt records, and nothing else."""
+    is_main, selection = receipt.model == MAIN, receipt.selection
+    return Options.from_environment(
+        directory=layout.root,
+        models=() if is_main else (receipt.repo,),
+        skip_main=not is_main,
+        include=tuple(selection.get("include", ())),
+        exclude=tuple(selection.get("exclude", ())),
+        revision=selection.get("revision"),
+    )

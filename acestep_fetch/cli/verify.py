@@ -1,0 +1,37 @@
+"""``acestep-fetch verify [MODEL ...]``: are the finished files still what they were? Offline."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from acestep_fetch.cli.inspection import add_arguments, inspected, print_verdict
+from acestep_fetch.core.errors import IntegrityError
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="acestep-fetch verify",
+        description="Compares every finished file with the digest that it had when it was fetched. Opens no socket.",
+        epilog="examples:\n  acestep-fetch verify\n  acestep-fetch verify main --fast",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_arguments(top)
+    top.add_argument("--fast", action="store_true", help="compare sizes and times only")
+    return top
+
+
+def run(arguments: Sequence[str]) -> int:
+    given = parser().parse_args(arguments)
+    found = inspected(given, fast=given.fast)
+    for verification in found:
+        print_verdict(verification, quiet=given.quiet, verbose=given.verbose)
+    faulty = [v for v in found if v.faults]
+    if faulty:
+        count = sum(len(v.faults) for v in faulty)
+        names = " ".join(dict.fromkeys(v.receipt.model for v in faulty))
+        raise IntegrityError(
+            f"{count} {'file is' if count == 1 else 'files are'} damaged or missing",
+            hint=f"fetch what does not hold with: acestep-fetch repair {names}",
+        )
+    return 0

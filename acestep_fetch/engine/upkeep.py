@@ -1,0 +1,80 @@
+"""Finished models, looked at again: what `verify` finds, and what `repair` has the next run fetch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from acestep_fetch.core.errors import LeaseError, NotFoundError
+from acestep_fetch.storage import platform
+from acestep_fetch.storage.layout import Layout
+from acestep_fetch.storage.lease import Lease
+from acestep_fetch.storage.receipts import Receipt, all_receipts
+from acestep_fetch.storage.verifying import Condition, Finding, inspect, take_back
+
+_HASHERS: Final = 2
+
+Tell = Callable[[Receipt, Finding], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """A model as it was recorded and as it is, file by file."""
+
+    receipt: Receipt
+    findings: tuple[Finding, ...]
+
+    @property
+    def faults(self) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.is_fault)
+
+    @property
+    def changed(self) -> tuple[Finding, ...]:
+        """Files that the application or the user has changed, as they may."""
+        return tuple(finding for finding in self.findings if finding.condition is Condition.CHANGED)
+
+
+def recorded(layout: Layout, names: Sequence[str]) -> list[Receipt]:
+    """The receipts of the models `names`, or all. Raises `NotFoundError` for a model that has none."""
+    receipts = list(all_receipts(layout.receipts))
+    for name in names:
+        if not any(receipt.model == name for receipt in receipts):
+            raise NotFoundError(
+                f"{name} was never completed in {layout.root}",
+                hint=f"`acestep-fetch --model {name}` takes what is there and fetches what is missing",
+            )
+    if not receipts:
+        raise NotFoundError(
+            f"no model was ever completed in {layout.root}", hint="choose the checkpoints folder with --dir"
+        )
+    return [receipt for receipt in receipts if not names or receipt.model in names]
+
+
+def verify(layout: Layout, receipts: Sequence[Receipt], *, fast: bool, tell: Tell) -> Iterator[Verification]:
+    """One model after the other. `tell` hears of each file as soon as it was looked at. Blocks; opens no socket."""
+    with ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash") as pool:
+        for receipt in receipts:
+            findings = list[Finding]()
+            for finding in pool.map(partial(inspect, layout, fast=fast), receipt.files):
+                tell(receipt, finding)
+                findings.append(finding)
+            yield Verification(receipt, tuple(findings))
+
+
+def prepare_repair(layout: Layout, verifications: Sequence[Verification]) -> None:
+    """Hands what is at fault back to the next run. Raises `LeaseError` while somebody downloads into the folder, and
+    what the disk raises as `DiskError`."""
+    try:
+        taken = Lease.take(layout.lease)
+        if not isinstance(taken, Lease):
+            raise LeaseError(f"{taken} is downloading into this folder", hint="wait for it to end, then run this again")
+        try:
+            for verification in verifications:
+                take_back(layout, verification.receipt, verification.faults)
+        finally:
+            taken.release()
+    except OSError as exc:
+        raise platform.explain(exc, exc.filename or layout.root) from exc

@@ -1,0 +1,119 @@
+"""Are finished files still what they were when they were verified? Answered on this disk alone.
+
+A receipt has each file's sha256. Where a file came through a part file, its journal was kept: it has the checksum of
+every piece, so that damage is found to the piece, and `take_back` can make a part file of what is still right.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from acestep_fetch.core.model import Digest
+from acestep_fetch.core.spans import Span
+from acestep_fetch.storage import platform
+from acestep_fetch.storage.checksum import crc_at, hash_file
+from acestep_fetch.storage.journal import Journal, Piece
+from acestep_fetch.storage.layout import Layout
+from acestep_fetch.storage.parts import journal_of
+from acestep_fetch.storage.receipts import Receipt, ReceiptFile, may_drift, write_receipt
+
+_SPARE: Final = 64 << 20  # bytes that a copy leaves free
+_NEVER: Final = 0  # a modification time that no file has: the receipt does not vouch for it any more
+
+
+class Condition(StrEnum):
+    RIGHT = "right"
+    CHANGED = "changed"  # a file that the application rewrites, or the user's: a note, not damage
+    DAMAGED = "damaged"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`bad` are the spans that do not hold, where that is known."""
+
+    file: ReceiptFile
+    condition: Condition
+    why: str = ""
+    bad: tuple[Span, ...] = ()
+
+    @property
+    def is_fault(self) -> bool:
+        return self.condition in (Condition.DAMAGED, Condition.MISSING)
+
+
+def inspect(layout: Layout, file: ReceiptFile, *, fast: bool) -> Finding:
+    """Looks at one file: size and time if `fast`, every byte if not. Blocks; an unreadable file is a damaged one."""
+    path = layout.root / file.path
+    try:
+        found = path.stat()
+        if found.st_size != file.size:
+            return _fault(file, f"{found.st_size} bytes, {file.size} expected")
+        if fast:
+            same = found.st_mtime_ns == file.mtime_ns
+            return Finding(file, Condition.RIGHT) if same else _fault(file, "changed since it was verified")
+        if hash_file(path, git=False).sha256 == file.sha256:
+            return Finding(file, Condition.RIGHT)
+        return _located(layout, file)
+    except FileNotFoundError:
+        return Finding(file, Condition.MISSING, "it is not there")
+    except OSError as exc:
+        return Finding(file, Condition.DAMAGED, f"it cannot be read: {exc.strerror or exc}")
+
+
+def take_back(layout: Layout, receipt: Receipt, findings: Iterable[Finding]) -> None:
+    """Lets the next run fetch what is at fault, and of a large file only the pieces that do not hold: a copy of it
+    becomes a part file, and the receipt does not vouch for it any more.
+
+    Only for who holds the lease. Raises OSError.
+    """
+    faulty = {finding.file.path: finding for finding in findings if finding.is_fault}
+    if not faulty:
+        return
+    files = tuple(replace(file, mtime_ns=_NEVER) if file.path in faulty else file for file in receipt.files)
+    write_receipt(layout.receipts, replace(receipt, files=files))
+    for finding in faulty.values():
+        if finding.bad:
+            _make_part(layout, finding.file)
+
+
+def _fault(file: ReceiptFile, why: str) -> Finding:
+    return Finding(file, Condition.CHANGED if may_drift(file.path) else Condition.DAMAGED, why)
+
+
+def _located(layout: Layout, file: ReceiptFile) -> Finding:
+    _, pieces = _pieces(layout, file)
+    if not pieces:
+        return _fault(file, "its bytes are not what they were")
+    fd = os.open(layout.root / file.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        bad = tuple(p.span for p in pieces if crc_at(fd, p.span.start, len(p.span)) != p.crc)
+    finally:
+        os.close(fd)
+    where = f", the first at byte {bad[0].start}" if bad else ""
+    return replace(_fault(file, f"{len(bad)} of {len(pieces)} pieces do not hold{where}"), bad=bad)
+
+
+def _pieces(layout: Layout, file: ReceiptFile) -> tuple[Digest, list[Piece]]:
+    """The kept journal's pieces, and the digest by which the file was fetched."""
+    sha256 = Digest("sha256", file.sha256)
+    for digest in (sha256, *([Digest("git-sha1", file.git_sha1)] if file.git_sha1 else [])):
+        if pieces := Journal.peek(layout.pieces(digest), digest, file.size):
+            return digest, pieces
+    return sha256, []
+
+
+def _make_part(layout: Layout, file: ReceiptFile) -> None:
+    digest, damaged = _pieces(layout, file)[0], layout.root / file.path
+    part = layout.part(digest)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(layout.pieces(digest), journal_of(part))
+    if not damaged.is_symlink() and platform.free_bytes(layout.root) < file.size + _SPARE:
+        damaged.replace(part)  # no room for two: the damaged one gives way
+    else:
+        platform.clone(damaged, part)

@@ -1,0 +1,143 @@
+"""`verify` and `repair`: damage is found to the piece, without a socket, and only that is fetched again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_program import WATCHED
+from tests.end_to_end.conftest import Hubs, hubs
+from tests.support.trees import make_repo, tree_digests
+
+MIB = 1 << 20
+REPO = "made/Repo"
+FILES = {"large.bin": 40 * MIB, "vocab.txt": 60_000, "code.py": 4000, "config.json": 300}
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hubs]:
+    root = tmp_path_factory.mktemp("hubs")
+    make_repo(root, REPO, FILES)
+    with hubs(root) as served:
+        yield served
+
+
+@pytest.fixture
+def folder(both: Hubs, tmp_path: Path) -> Path:
+    """A finished download; what the hubs have sent by then is forgotten."""
+    out = tmp_path / "out"
+    ended = both.run("--model", REPO, "--skip-main", "--dir", str(out), "--progress", "none")
+    assert ended.returncode == 0, ended.stderr
+    for hub in (both.hf, both.ms):
+        hub.recorder.clear()
+    return out
+
+
+def flip(file: Path, at: int) -> None:
+    """Turns a bit without a trace in the file's size and time."""
+    times = file.stat()
+    with file.open("r+b") as f:
+        f.seek(at)
+        byte = f.read(1)[0]
+        f.seek(at)
+        f.write(bytes([byte ^ 1]))
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_all_is_right(both: Hubs, folder: Path) -> None:
+    for more in ([], ["--fast"], ["Repo"]):
+        ended = both.run("verify", "--dir", str(folder), *more)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert "Repo: 4 files" in ended.stdout
+        assert "all right" in ended.stdout
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_verify_opens_no_socket(fast: bool, both: Hubs, folder: Path) -> None:
+    arguments = ["verify", "--dir", str(folder), *(["--fast"] if fast else [])]
+    ended = subprocess.run(
+        [sys.executable, "-c", WATCHED, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    told = json.loads(ended.stdout.splitlines()[-1])
+    assert told["code"] == 0, ended.stderr
+    assert {"aiohttp", "httpx", "huggingface_hub", "modelscope"}.isdisjoint(told["modules"])
+
+
+def test_a_bit_that_was_flipped_on_disk_costs_one_piece(both: Hubs, folder: Path) -> None:
+    flip(folder / "Repo" / "large.bin", 17 * MIB)
+    again = both.run("--model", REPO, "--skip-main", "--dir", str(folder), "--progress", "none")
+    assert again.returncode == 0  # size and time are what they were: nothing to see without reading all of it
+    found = both.run("verify", "--dir", str(folder))
+    assert found.returncode == 6
+    where = re.search(r"1 of \d+ pieces do not hold, the first at byte (\d+)", found.stdout)
+    assert where, found.stdout
+    assert 15 * MIB < int(where[1]) <= 17 * MIB
+    assert "acestep-fetch repair Repo" in found.stderr
+    mended = both.run("repair", "--dir", str(folder), "--progress", "none")
+    assert mended.returncode == 0, mended.stderr
+    assert both.sent <= 3 * MIB
+    assert tree_digests(folder / "Repo") == tree_digests(both.hf.hub.setup.root / REPO)
+    assert both.run("verify", "--dir", str(folder)).returncode == 0
+
+
+def test_what_is_missing_cut_or_altered_is_fetched_again(both: Hubs, folder: Path) -> None:
+    (folder / "Repo" / "large.bin").write_bytes(b"short")
+    (folder / "Repo" / "config.json").unlink()
+    flip(folder / "Repo" / "vocab.txt", 7)
+    found = both.run("verify", "--dir", str(folder), "Repo")
+    assert found.returncode == 6
+    assert "3 at fault" in found.stdout
+    mended = both.run("repair", "Repo", "--dir", str(folder), "--progress", "none")
+    assert mended.returncode == 0, mended.stderr
+    assert tree_digests(folder / "Repo") == tree_digests(both.hf.hub.setup.root / REPO)
+
+
+def test_python_files_that_the_application_rewrote_are_a_note(both: Hubs, folder: Path) -> None:
+    (folder / "Repo" / "code.py").write_text("# rewritten\n")
+    found = both.run("verify", "--dir", str(folder))
+    assert found.returncode == 0, found.stderr
+    assert "code.py: changed" in found.stdout
+    mended = both.run("repair", "--dir", str(folder))
+    assert mended.returncode == 0
+    assert (folder / "Repo" / "code.py").read_text() == "# rewritten\n"
+    assert both.sent == 0
+
+
+@pytest.mark.parametrize("command", ["verify", "repair"])
+def test_what_was_never_finished(command: str, both: Hubs, tmp_path: Path) -> None:
+    nothing = both.run(command, "--dir", str(tmp_path / "nowhere"))
+    assert nothing.returncode == 3
+    assert "--dir" in nothing.stderr
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_an_unknown_model_is_named(both: Hubs, folder: Path) -> None:
+    ended = both.run("verify", "other", "--dir", str(folder))
+    assert ended.returncode == 3
+    assert "other was never completed" in ended.stderr
+
+
+def test_without_room_for_a_copy_the_damaged_file_gives_way(
+    both: Hubs, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from acestep_fetch.engine.upkeep import prepare_repair, recorded, verify
+    from acestep_fetch.storage import platform
+    from acestep_fetch.storage.layout import Layout
+
+    flip(folder / "Repo" / "large.bin", 0)
+    layout = Layout(folder)
+    found = list(verify(layout, recorded(layout, ()), fast=False, tell=lambda receipt, finding: None))
+    monkeypatch.setattr(platform, "free_bytes", lambda folder: 0)
+    prepare_repair(layout, found)
+    assert not (folder / "Repo" / "large.bin").exists()
+    ended = both.run("--model", REPO, "--skip-main", "--dir", str(folder), "--progress", "none")
+    assert ended.returncode == 0, ended.stderr
+    assert both.sent <= 3 * MIB
+    assert tree_digests(folder / "Repo") == tree_digests(both.hf.hub.setup.root / REPO)
