@@ -26,11 +26,12 @@ from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.limits import Budget
 from acestep_fetch.engine.sources import Source
 from acestep_fetch.engine.transfer import Transfer
-from acestep_fetch.storage.journal import PIECE, Piece
+from acestep_fetch.storage.journal import Piece
 from acestep_fetch.storage.parts import PartFile
 
 ATTEMPTS: Final = 4
-AT_ONCE: Final = 6  # pieces that are compared at the same time
+AT_ONCE: Final = 3  # runs of pieces that are compared at the same time,
+LONGEST_RUN: Final = 4 << 20  # bytes of each: what is compared beside the wrong piece is wasted
 _DISK: Final = "disk"
 
 
@@ -103,15 +104,17 @@ class Repair:
 
     async def _compare(self, *, thorough: bool) -> None:
         """Sorts pieces into equal and disputed: all of them, or until the first dispute."""
-        suspects = self._suspects()
+        suspects, lanes = self._suspects(), set[asyncio.Task[None]]()
 
         async def compare_some() -> None:
             while suspects and (thorough or not self._disputed):
                 await self._judge(suspects.pop(0))
+            if suspects:  # the first dispute: what the others are about to learn is not needed now
+                for lane in lanes - {asyncio.current_task()}:
+                    lane.cancel()
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(AT_ONCE):
-                group.create_task(compare_some())
+            lanes |= {group.create_task(compare_some()) for _ in range(AT_ONCE)}
 
     def _suspects(self) -> list[list[Piece]]:
         """What was not compared yet, newest first; neighbours from one source are compared with one request."""
@@ -121,7 +124,7 @@ class Repair:
                 continue
             last = runs[-1][0] if runs else None
             near = last and last.source == piece.source and piece.span.stop == last.span.start
-            if near and runs[-1][-1].span.stop - piece.span.start <= PIECE:
+            if near and runs[-1][-1].span.stop - piece.span.start <= LONGEST_RUN:
                 runs[-1].insert(0, piece)
             else:
                 runs.append([piece])
