@@ -10,7 +10,7 @@ from typing import Final
 from acestep_fetch.catalogue import Model
 from acestep_fetch.core.choice import Choice
 from acestep_fetch.core.errors import FetchError, NetworkError, NotFoundError
-from acestep_fetch.core.events import ComponentMoved, FileFailed, ModelFailed, Note, PlanMade, SourceJoined
+from acestep_fetch.core.events import ComponentMoved, Detail, FileFailed, ModelFailed, Note, PlanMade, SourceJoined
 from acestep_fetch.core.interfaces import Hub, Transport
 from acestep_fetch.core.merge import merge_component
 from acestep_fetch.core.model import HubName, Snapshot
@@ -18,6 +18,7 @@ from acestep_fetch.engine.completion import complete
 from acestep_fetch.engine.components import Component, ModelWork
 from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.examine import Known, examine
+from acestep_fetch.engine.flight import BATCH
 from acestep_fetch.engine.frontier import Frontier
 from acestep_fetch.engine.landing import Landing
 from acestep_fetch.engine.listing import Listed
@@ -30,8 +31,13 @@ from acestep_fetch.engine.scheduler import Scheduler
 from acestep_fetch.engine.sources import Source
 from acestep_fetch.engine.warming import warm
 from acestep_fetch.storage import platform
+from acestep_fetch.storage.parts import RECORD_EVERY, SYNC_EVERY
 
 OPEN_PARTS: Final = 16  # large files under way at once: each takes two descriptors
+_BOUND: Final = (
+    f"a kill costs at most {(RECORD_EVERY + BATCH) >> 20} MiB a connection, "
+    f"a loss of power at most {SYNC_EVERY >> 20} MiB of each file under way"
+)
 
 
 class Run:
@@ -159,6 +165,8 @@ class Run:
             await self._publisher.copy_known(component, self._known)
             self._planner.want(component)  # a copy that turned out wrong is fetched after all
         jobs = [job for job in self._planner.jobs.values() if self._still_wanted(job)]
+        if jobs:
+            self._context.emit(Detail(_BOUND))
         workers = [
             self._group.create_task(self._scheduler.run(), name="scheduler"),
             self._group.create_task(self._land(), name="landing"),

@@ -13,6 +13,7 @@ from acestep_fetch.api import fetch
 from acestep_fetch.catalogue import Model
 from acestep_fetch.core.events import (
     BytesReceived,
+    Detail,
     Event,
     FileVerified,
     PlanMade,
@@ -120,3 +121,11 @@ async def test_the_rate_limit_holds_and_is_no_stall(tmp_path: Path) -> None:
         assert count == 3 * MIB + 200_000
         assert 0.6 < count / rate / ran.report.seconds < 1.15
         assert "silent" not in ran.said
+
+
+async def test_what_a_kill_and_a_loss_of_power_cost_is_told(tmp_path: Path) -> None:
+    async with hubs(tmp_path, {"a.bin": 2 * MIB}) as w:
+        ran = await ended(w)
+        assert [e.text for e in ran.of(Detail) if "a kill costs at most 4 MiB a connection" in e.text]
+        again = await ended(w, force=False)
+        assert not [e.text for e in again.of(Detail) if "a kill costs" in e.text]
