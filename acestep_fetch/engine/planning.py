@@ -17,7 +17,7 @@ from acestep_fetch.engine.listing import Listed
 from acestep_fetch.engine.report import FileReport
 from acestep_fetch.engine.sources import Place
 from acestep_fetch.engine.transfer import Transfer
-from acestep_fetch.storage import platform
+from acestep_fetch.storage import platform, staging
 from acestep_fetch.storage.parts import PartFile, allocated_bytes, held_bytes, remove_part
 
 SPARE: Final = 32 << 20  # bytes that are left free for journals, receipts and the file system itself
@@ -121,6 +121,7 @@ class Planner:
         sources = [hub.value for hub in HubName]
 
         def opened() -> PartFile:
+            staging.refuse_links(self._context.layout.state, path)
             if self._context.options.force:
                 remove_part(path)
             return PartFile.open(path, transfer.file.size, job.digest, sources)

@@ -42,7 +42,7 @@ class Publisher:
             )
             for job in jobs
         ]
-        await self._context.on_disk(jobs[0].transfer.label, _place, contents)
+        await self._context.on_disk(jobs[0].transfer.label, _place, layout.state, contents)
         for job in jobs:
             self._placed(job)
 
@@ -63,6 +63,7 @@ class Publisher:
         """Takes what other models on this disk already have, and files without content."""
         for file in component.wanted:
             target = self._context.layout.staged(component.name) / file.path
+            await self._context.on_disk(target, staging.refuse_links, self._context.layout.state, target)
             source = known.copy_of(file.file.digests)
             if file.file.size == 0:
                 await self._context.on_disk(target, staging.put_bytes, target, b"")
@@ -85,6 +86,7 @@ class Publisher:
                 return
             layout = self._context.layout
             staged, final = layout.staged(component.name), layout.final(component.name)
+            await self._context.on_disk(final, staging.refuse_links, layout.state, staged / "a file")
             await self._context.on_disk(final, staging.prune, staged, list(component.staged))
             await self._context.on_disk(final, staging.publish, staged, final, list(component.staged))
             component.published = True
@@ -131,8 +133,10 @@ class Publisher:
             hf_metadata.write_metadata(folder, commit, notes)
 
 
-def _place(contents: Iterable[tuple[Sequence[Path], PartFile | None, bytes | None, Path]]) -> None:
+def _place(state: Path, contents: Iterable[tuple[Sequence[Path], PartFile | None, bytes | None, Path]]) -> None:
     for (first, *others), part, data, journal in contents:
+        for target in (first, *others, journal):
+            staging.refuse_links(state, target)
         for path in others:
             if part:
                 staging.put_copy(part.path, path)

@@ -14,7 +14,20 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
+from acestep_fetch.core.errors import DiskError
 from acestep_fetch.storage import platform
+
+
+def refuse_links(state: Path, target: Path) -> None:
+    """Raises `DiskError` where a link stands in the way from our own folder `state` to `target`: whoever planted it
+    would have us write somewhere else. (The component's final folder may well be a link: that is the user's own.)"""
+    for folder in target.parents:
+        if folder.is_symlink():
+            raise DiskError(
+                f"{folder}: a link stands where a folder of ours belongs", hint="remove it and run this again"
+            )
+        if folder == state:
+            return
 
 
 def put_bytes(target: Path, data: bytes) -> None:

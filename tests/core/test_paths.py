@@ -30,7 +30,15 @@ OURS = [
     ".acestep-fetch", ".acestep-fetch/lease", ".ACESTEP-Fetch/parts/x", ".cache", ".cache/huggingface/x", ".Cache/x",
     ".aceſtep-fetch/lease",
 ]  # fmt: skip
-HOSTILE = [*ESCAPES, *FORBIDDEN, *WINDOWS, *TOO_LONG, *OURS]
+DEVICES = ["con", "prn", "aux", "nul", "conin$", "conout$"] + [
+    f"{p}{n}" for p in ("com", "lpt") for n in "123456789¹²³"
+]
+SPELT = [form for name in DEVICES for form in (f"x/{name}", f"{name.upper()}.json", f"{name}.a.b", f"{name} .txt")]
+DOTS = ["../" * n + "x" for n in range(2, 9)] + ["a/" * n + "../" * (n + 1) + "x" for n in range(1, 6)]
+CONTROLS = [
+    f"a{chr(code)}b" for code in (*range(1, 9), *range(11, 13), *range(14, 27), *range(28, 32), *range(128, 133))
+]
+HOSTILE = list(dict.fromkeys([*ESCAPES, *FORBIDDEN, *WINDOWS, *TOO_LONG, *OURS, *SPELT, *DOTS, *CONTROLS]))
 
 HARMLESS = [
     "config.json", "a/b/c.safetensors", ".gitattributes", "..a", "a..b", "-rf", "--help", "~", "$HOME", "a b", "com10",
@@ -41,7 +49,7 @@ HARMLESS = [
 
 
 def test_there_are_names_enough() -> None:
-    assert len(set(HOSTILE)) == len(HOSTILE) >= 60
+    assert len(set(HOSTILE)) == len(HOSTILE) >= 200
 
 
 @pytest.mark.parametrize("path", HOSTILE, ids=ascii)

@@ -216,7 +216,7 @@ def _digest(path: str, digest: Any) -> Listed:
     return _with(path, change)
 
 
-def _renamed(path: str, name: Any) -> Listed:
+def renamed(path: str, name: Any) -> Listed:
     return _with(path, lambda row, names: {**row, names.path: name})
 
 
@@ -236,12 +236,12 @@ LISTS: Final[tuple[tuple[str, Action, int | None], ...]] = (
     ("one byte too many", _sized(LARGE, 3 * MIB + 1), 6),
     ("one byte too few", _sized(LARGE, 3 * MIB - 1), 6),
     ("a path twice", Listed(_twice), 6),
-    ("a path that leads out", _renamed(LARGE, "../large.bin"), 6),
-    ("an absolute path", _renamed(LARGE, "/etc/large.bin"), 6),
-    ("a path with NUL", _renamed(LARGE, "large\0.bin"), 6),
-    ("an empty path", _renamed(LARGE, ""), 6),
-    ("a path that is a number", _renamed(LARGE, 17), 6),
-    ("a path with backslashes", _renamed(LARGE, "..\\large.bin"), 6),
+    ("a path that leads out", renamed(LARGE, "../large.bin"), 6),
+    ("an absolute path", renamed(LARGE, "/etc/large.bin"), 6),
+    ("a path with NUL", renamed(LARGE, "large\0.bin"), 6),
+    ("an empty path", renamed(LARGE, ""), 6),
+    ("a path that is a number", renamed(LARGE, 17), 6),
+    ("a path with backslashes", renamed(LARGE, "..\\large.bin"), 6),
     ("no digest", _digest(LARGE, None), 6),
     ("a masked digest", _digest(LARGE, "*" * 64), 6),
     ("a digest of zeros", _digest(LARGE, "0" * 64), 6),
