@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from acestep_fetch.catalogue.models import MAIN
 from acestep_fetch.cli.inspection import add_arguments, folder_of, inspected, print_verdict
+from acestep_fetch.engine.upkeep import prepare_repair
 from acestep_fetch.options import Options
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.receipts import Receipt
@@ -32,23 +33,22 @@ def run(arguments: Sequence[str]) -> int:
     for verification in found:
         print_verdict(verification, quiet=given.quiet, verbose=given.verbose)
     faulty = [v for v in found if v.faults]
+    prepare_repair(folder_of(given), found)
     if not faulty:
         return 0
     from acestep_fetch.cli.get import run_loop
     from acestep_fetch.display import open_display
-    from acestep_fetch.engine.upkeep import prepare_repair
 
-    prepare_repair(folder_of(given), faulty)
+    codes = list[int]()
     for verification in faulty:
         with open_display(given.progress, quiet=given.quiet, verbose=given.verbose) as display:
             report = run_loop(_as_fetched(verification.receipt, folder_of(given)), display)
-        if code := report if isinstance(report, int) else report.exit_code:
-            return code
-    return 0
+        codes.append(report if isinstance(report, int) else report.exit_code)
+    return next((code for code in codes if code), 0)
 
 
 def _as_fetched(receipt: Receipt, layout: Layout) -> Options:
-    """The options that ask for what the receipt records, and nothing else."""
+    """The options that ask for the model again as it was asked for: where the hub has a newer one, it is that."""
     is_main, selection = receipt.model == MAIN, receipt.selection
     return Options.from_environment(
         directory=layout.root,

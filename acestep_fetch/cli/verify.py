@@ -31,7 +31,9 @@ def run(arguments: Sequence[str]) -> int:
         count = sum(len(v.faults) for v in faulty)
         names = " ".join(dict.fromkeys(v.receipt.model for v in faulty))
         raise IntegrityError(
-            f"{count} {'file is' if count == 1 else 'files are'} damaged or missing",
-            hint=f"fetch what does not hold with: acestep-fetch repair {names}",
+            f"{count} {'file is' if count == 1 else 'files are'} {'changed' if given.fast else 'damaged'} or missing",
+            hint=f"see for certain with: acestep-fetch verify {names}"
+            if given.fast
+            else f"fetch what does not hold with: acestep-fetch repair {names}",
         )
     return 0

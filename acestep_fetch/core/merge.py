@@ -89,7 +89,7 @@ def merge_component(
 
     A hub whose listing lacks content files that the other has, while all they share may be equal, is an incomplete
     upload: the other is the truth then, and a note says so. The same where it lists a file without a digest, which
-    nobody could prove, and the other lists none like that.
+    nobody could prove, and the other lists all its files, each with one.
     """
     listed = {hub: part for hub in order if hub in snapshots and (part := _part(snapshots[hub], name, prefix))}
     if not listed:
@@ -104,13 +104,18 @@ def merge_component(
             )
             truth = other
             break
-        if (unproven := _without_digest(listed[truth])) and not _without_digest(listed[other]):
+        unproven, alone = _without_digest(listed[truth]), _only_in(listed[truth], listed[other])
+        if unproven and not alone and not _without_digest(listed[other]):
             what = f"{name or 'the root files'} taken from {other.title}"
             notes.append(f"{truth.title} lists no digest for {unproven[0]}: {what}")
             truth = other
             break
     files = tuple(_merged(path, prefix, truth, listed) for path in listed[truth])
     return ComponentManifest(name, prefix, truth, snapshots[truth].commit, files, tuple(notes))
+
+
+def _only_in(mine: Mapping[str, RemoteFile], theirs: Mapping[str, RemoteFile]) -> list[str]:
+    return [path for path in mine if path not in theirs and not is_furniture(path)]
 
 
 def _without_digest(part: Mapping[str, RemoteFile]) -> list[str]:

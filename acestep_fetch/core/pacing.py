@@ -141,7 +141,7 @@ class Pace:
     @property
     def overlaps(self) -> bool:
         """Whether there is room for a connection that asks for the next span while another one ends its own."""
-        return self.base >= _WIDE and self.limit >= self.base
+        return self.base >= _WIDE and self.limit >= self.base and not self.sheds
 
     @property
     def speeds_up(self) -> bool:

@@ -1,7 +1,8 @@
 """One connection's work: ask for a span, check the reply, write what comes, journal it.
 
-Both functions raise `SourceError` for what went wrong with the source and OSError for what went wrong with the disk;
-whatever arrived before that is on disk and in the journal when they end, however they end.
+The functions raise `SourceError` for what went wrong with the source and OSError for what went wrong with the disk;
+what arrived of a span before that is on disk and in the journal, however it ends. A hedge and a small file are kept
+whole or not at all.
 """
 
 from __future__ import annotations
@@ -144,9 +145,13 @@ async def fetch_hedge(flight: Flight, context: Context, budget: Budget) -> None:
         _watched(flight),
         source.open(transfer.places[source.name], Span(flight.start, flight.stop)) as opened,
     ):
+        if opened.span.start < flight.start:
+            raise SourceError(Failure.NO_RANGES, "the whole file came where a part was asked for")
         reader = Reader(flight, opened, context, budget, tells=False)
         while count := await reader.fill(buffer[got:]):
             got += count
+        if got < len(buffer):
+            raise SourceError(Failure.SHORT, f"{len(buffer) - got} bytes fewer came than were asked for")
     span = flight.overtake()
     writer = PieceWriter(transfer.part, source.name, span.start)
     await context.disk.run(writer.write, [buffer[span.start - flight.start :]])

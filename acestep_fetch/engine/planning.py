@@ -18,7 +18,7 @@ from acestep_fetch.engine.report import FileReport
 from acestep_fetch.engine.sources import Place
 from acestep_fetch.engine.transfer import Transfer
 from acestep_fetch.storage import platform, staging
-from acestep_fetch.storage.parts import PartFile, allocated_bytes, held_bytes, remove_part
+from acestep_fetch.storage.parts import PartFile, allocated_bytes, held_bytes, journal_of, remove_part
 
 SPARE: Final = 32 << 20  # bytes that are left free for journals, receipts and the file system itself
 
@@ -121,7 +121,8 @@ class Planner:
         sources = [hub.value for hub in HubName]
 
         def opened() -> PartFile:
-            staging.refuse_links(self._context.layout.state, path)
+            for each in (path, journal_of(path)):
+                staging.refuse_links(self._context.layout.state, each)
             if self._context.options.force:
                 remove_part(path)
             return PartFile.open(path, transfer.file.size, job.digest, sources)

@@ -63,8 +63,9 @@ class Publisher:
         """Takes what other models on this disk already have, and files without content."""
         for file in component.wanted:
             target = self._context.layout.staged(component.name) / file.path
-            await self._context.on_disk(target, staging.refuse_links, self._context.layout.state, target)
             source = known.copy_of(file.file.digests)
+            if file.file.size == 0 or source:
+                await self._context.on_disk(target, staging.refuse_links, self._context.layout.state, target)
             if file.file.size == 0:
                 await self._context.on_disk(target, staging.put_bytes, target, b"")
             elif source:

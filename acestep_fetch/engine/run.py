@@ -36,7 +36,7 @@ from acestep_fetch.storage.parts import RECORD_EVERY, SYNC_EVERY
 OPEN_PARTS: Final = 16  # large files under way at once: each takes two descriptors
 _BOUND: Final = (
     f"a kill costs at most {(RECORD_EVERY + BATCH) >> 20} MiB a connection, "
-    f"a loss of power at most {SYNC_EVERY >> 20} MiB of each file under way"
+    f"a loss of power about {SYNC_EVERY >> 20} MiB of each file under way at the most"
 )
 
 
@@ -223,7 +223,9 @@ class Run:
         `leads` can be fetched."""
         async with self._any:
             if job.transfer.small:
-                self._moving.set()
+                if leads:
+                    self._moving.set()
+                await self._moving.wait()
                 self._take_small(job)
                 await job.transfer.settled()
                 return

@@ -67,7 +67,7 @@ class Scheduler:
             fetch = fetch_small if transfer.small else fetch_hedge if flight.is_hedge else fetch_span
             await fetch(flight, self._context, self.budget)
         except SourceError as error:
-            if flight.remaining and not flight.is_hedge:  # if not, another connection brings what it still had to
+            if flight.owed or (flight.rival and flight.rival.remaining):  # if not, another connection brought it all
                 self.blame.failed(flight, error)
         except OSError as exc:
             raise platform.explain(exc, transfer.label) from exc

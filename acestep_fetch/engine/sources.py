@@ -241,8 +241,8 @@ class Source:
                 try:
                     body = await self._follow(stack, key, link.request, asked)
                 except SourceError as error:
-                    if error.failure is Failure.UNREACHABLE:
-                        self._forget(key, link)  # the resolver may name a host that is there
+                    if error.failure is Failure.UNREACHABLE and self.down_since is not None:
+                        self._links.pop(key, None)  # not for the first time: the resolver may name a host that is there
                     raise
                 if body.status not in _LINK_REFUSED or renewed:
                     return body, True

@@ -74,10 +74,8 @@ class Flight:
     def overtake(self) -> Span:
         """Of a hedge that has all of its bytes: ends the rival, and returns the span that is to be written."""
         if rival := self.rival:
-            self.kept = rival.offset
-            if rival.remaining:
-                rival.stop = rival.offset
-                rival.end()
+            self.kept = rival.stop = rival.offset
+            rival.end()
             rival.hedge = self.rival = None
         return self.owed
 

@@ -13,7 +13,7 @@ from acestep_fetch.storage import platform
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.lease import Lease
 from acestep_fetch.storage.receipts import Receipt, all_receipts
-from acestep_fetch.storage.verifying import Condition, Finding, inspect, take_back
+from acestep_fetch.storage.verifying import Condition, Finding, has_news, inspect, take_back
 
 _HASHERS: Final = 2
 
@@ -65,15 +65,20 @@ def verify(layout: Layout, receipts: Sequence[Receipt], *, fast: bool, tell: Tel
 
 
 def prepare_repair(layout: Layout, verifications: Sequence[Verification]) -> None:
-    """Hands what is at fault back to the next run. Raises `LeaseError` while somebody downloads into the folder, and
-    what the disk raises as `DiskError`."""
+    """Hands what is at fault back to the next run, and writes down what turned out right.
+
+    Raises `LeaseError` while somebody downloads into the folder, and what the disk raises as `DiskError`.
+    """
+    verifications = [v for v in verifications if has_news(v.findings)]
+    if not verifications:
+        return
     try:
         taken = Lease.take(layout.lease)
         if not isinstance(taken, Lease):
             raise LeaseError(f"{taken} is downloading into this folder", hint="wait for it to end, then run this again")
         try:
             for verification in verifications:
-                take_back(layout, verification.receipt, verification.faults)
+                take_back(layout, verification.receipt, verification.findings)
         finally:
             taken.release()
     except OSError as exc:

@@ -1,6 +1,7 @@
 """What is to be fetched, what is under way, and what an idle connection should do next.
 
-Spans are chosen, not files: a small file, the next span near a frontier, or the tail of the flight that would end last.
+Spans are chosen, not files: a small file, the next span near a frontier, the tail of the flight that would end last,
+or its last bytes a second time.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class Workload:
         """Cuts short the newest flights that `source` has above its pace; what they leave is missing again."""
         flights = [flight for flight in self._flights if flight.source is source]
         for flight in flights[source.pace.limit :]:
-            if flight.transfer.small or flight.whole or flight.is_hedge:
+            if flight.transfer.small or flight.whole or flight.is_hedge or flight.hedge:
                 continue
             if flight.start < flight.offset < flight.stop:
                 flight.transfer.missing.add(Span(flight.offset, flight.stop))
@@ -162,13 +163,13 @@ class Workload:
         return None
 
     def _large_span(self, source: Source) -> Flight | None:
-        unassigned = sum(len(transfer.missing) for transfer in self._large)
+        unassigned = sum(len(transfer.missing) for transfer in self._large if transfer.open)
         sources = [other for other in self.sources.values() if not other.score.is_suspect]
         together = sum(other.score.speed * max(1, other.active) for other in sources)
         connections = sum(other.pace.limit for other in sources)
         length = stealing.span_length(source.score.speed, unassigned, together, connections)
         for transfer in self._large:
-            if not transfer.missing or not self._serves(source, transfer):
+            if not transfer.open or not transfer.missing or not self._serves(source, transfer):
                 continue
             whole = source.name in transfer.without_ranges
             if whole and (transfer.flights or self._others(source, transfer)):
@@ -202,7 +203,7 @@ class Workload:
         candidates = [
             flight
             for transfer in self._large
-            if self._serves(source, transfer) and source.name not in transfer.without_ranges
+            if transfer.open and self._serves(source, transfer) and source.name not in transfer.without_ranges
             for flight in transfer.flights
             if not (flight.whole or flight.is_hedge or flight.hedge) and now - flight.throttled > _THROTTLED
             if idle or self._expected(flight, now) < _SLOW * flight.source.score.speed
@@ -227,7 +228,7 @@ class Workload:
         candidates = [
             flight
             for transfer in self._large
-            if self._serves(source, transfer) and source.name not in transfer.without_ranges
+            if transfer.open and self._serves(source, transfer) and source.name not in transfer.without_ranges
             for flight in transfer.flights
             if not (flight.whole or flight.is_hedge or flight.hedge or flight.held_up)
             if now - flight.throttled > _THROTTLED and now - flight.began > max(_TOO_YOUNG, 2 * setup)

@@ -1,4 +1,4 @@
-"""The journal of a part file: which pieces are on disk, and a digest of each.
+"""The journal of a part file: which pieces are on disk, and a checksum of each. It is kept when the file is finished.
 
 An append-only binary file. A header names the content; then come fixed records, each with a checksum of its own, so a
 torn write costs the records behind it and no more. A record is appended after its bytes were written, without waiting

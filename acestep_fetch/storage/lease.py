@@ -38,7 +38,7 @@ class Lease:
     def take(cls, path: Path) -> Lease | Holder:
         """The lease, or who has it. Never waits. Raises OSError where the folder cannot be written."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        fd = platform.open_for_update(path)
+        fd = platform.open_for_update(path, getattr(os, "O_NOFOLLOW", 0))
         try:
             if not platform.try_lock(fd):
                 holder = _holder(fd)

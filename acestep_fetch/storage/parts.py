@@ -115,9 +115,11 @@ class PartFile:
         self._journal.sync()
 
     def close(self) -> None:
-        """Keeps everything for the next run."""
-        self._journal.close()
-        os.close(self._fd)
+        """Keeps everything for the next run. Does nothing the second time."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            self._journal.close()
+            os.close(fd)
 
     def publish(self, target: Path, journal: Path) -> None:
         """Moves the whole, verified file to `target`, and its journal to `journal`, where it tells of later damage.
@@ -127,7 +129,8 @@ class PartFile:
             path.parent.mkdir(parents=True, exist_ok=True)
         self.close()
         self.path.replace(target)
-        journal_of(self.path).replace(journal)
+        with contextlib.suppress(FileNotFoundError):
+            journal_of(self.path).replace(journal)
 
     def discard(self) -> None:
         """Deletes part and journal."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from acestep_fetch.core.merge import is_furniture
+from acestep_fetch.core.model import SHA1_HEX, SHA256_HEX
 from acestep_fetch.core.paths import why_unsafe
 from acestep_fetch.storage import platform
 
@@ -133,8 +135,10 @@ def _parse(path: Path) -> Receipt | None:
 
 
 def _is_sound(receipt: Receipt) -> bool:
-    """Whether the fields have the types that they should: the file may have been edited, or be somebody else's."""
+    """Whether the fields are what they should be, names of files on this disk included: the receipt may have been
+    edited, or be somebody else's."""
     named = all(isinstance(text, str) for text in (receipt.model, receipt.repo))
+    named = named and "/" not in receipt.model and why_unsafe(receipt.model) is None
     mapped = all(isinstance(each, dict) for each in (receipt.commits, receipt.selection))
     return named and mapped and all(_is_sound_file(file) for file in receipt.files)
 
@@ -145,5 +149,10 @@ def _is_sound_file(file: ReceiptFile) -> bool:
         all(isinstance(text, str) for text in texts)
         and why_unsafe(file.path) is None
         and all(isinstance(number, int) for number in (file.size, file.mtime_ns))
-        and isinstance(file.git_sha1, str | None)
+        and _fits(SHA256_HEX, file.sha256)
+        and (file.git_sha1 is None or _fits(SHA1_HEX, file.git_sha1))
     )
+
+
+def _fits(shape: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and shape.fullmatch(value) is not None

@@ -19,14 +19,15 @@ from acestep_fetch.storage import platform
 
 
 def refuse_links(state: Path, target: Path) -> None:
-    """Raises `DiskError` where a link stands in the way from our own folder `state` to `target`: whoever planted it
-    would have us write somewhere else. (The component's final folder may well be a link: that is the user's own.)"""
-    for folder in target.parents:
-        if folder.is_symlink():
+    """Raises `DiskError` where a link stands in the place of `target`, or on the way to it from our own folder `state`:
+    whoever planted it would have us write somewhere else. (A component's final folder may be one: that is the user's.)
+    """
+    for path in (target, *target.parents):
+        if path.is_symlink():
             raise DiskError(
-                f"{folder}: a link stands where a folder of ours belongs", hint="remove it and run this again"
+                f"{path}: a link stands where something of ours belongs", hint="remove it and run this again"
             )
-        if folder == state:
+        if path == state:
             return
 
 

@@ -12,6 +12,8 @@ def sweep(layout: Layout) -> None:
 
     Parts stay: they are what the next run goes on from. Raises OSError.
     """
+    if any(folder.is_symlink() for folder in (layout.state, layout.parts, layout.receipts)):
+        return  # not ours; who writes there says so
     stale = [journal for journal in layout.parts.glob("*.journal") if not journal.with_suffix(".part").exists()]
     for path in (*stale, *layout.receipts.glob(".*.tmp")):
         with suppress(FileNotFoundError):

@@ -19,11 +19,12 @@ from acestep_fetch.storage import platform
 from acestep_fetch.storage.checksum import crc_at, hash_file
 from acestep_fetch.storage.journal import Journal, Piece
 from acestep_fetch.storage.layout import Layout
-from acestep_fetch.storage.parts import journal_of
+from acestep_fetch.storage.parts import held_bytes, journal_of
 from acestep_fetch.storage.receipts import Receipt, ReceiptFile, may_drift, write_receipt
+from acestep_fetch.storage.staging import refuse_links
 
 _SPARE: Final = 64 << 20  # bytes that a copy leaves free
-_NEVER: Final = 0  # a modification time that no file has: the receipt does not vouch for it any more
+_NEVER: Final = -1  # a modification time that no file has: the receipt does not vouch for it any more
 
 
 class Condition(StrEnum):
@@ -35,12 +36,14 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`bad` are the spans that do not hold, where that is known."""
+    """`bad` are the spans that do not hold, where that is known. `mtime_ns` is the file's own time now."""
 
     file: ReceiptFile
     condition: Condition
     why: str = ""
     bad: tuple[Span, ...] = ()
+    mtime_ns: int = _NEVER
+    unreadable: bool = False
 
     @property
     def is_fault(self) -> bool:
@@ -52,38 +55,53 @@ def inspect(layout: Layout, file: ReceiptFile, *, fast: bool) -> Finding:
     path = layout.root / file.path
     try:
         found = path.stat()
+        right = Finding(file, Condition.RIGHT, mtime_ns=found.st_mtime_ns)
         if found.st_size != file.size:
-            return _fault(file, f"{found.st_size} bytes, {file.size} expected")
+            emptied = not found.st_size  # that is what a loss of power leaves, and nobody's wish
+            return _fault(file, f"{found.st_size} bytes, {file.size} expected", may_be_wanted=not emptied)
         if fast:
-            same = found.st_mtime_ns == file.mtime_ns
-            return Finding(file, Condition.RIGHT) if same else _fault(file, "changed since it was verified")
+            return right if found.st_mtime_ns == file.mtime_ns else _fault(file, "changed since it was verified")
         if hash_file(path, git=False).sha256 == file.sha256:
-            return Finding(file, Condition.RIGHT)
+            return right
         return _located(layout, file)
     except FileNotFoundError:
         return Finding(file, Condition.MISSING, "it is not there")
     except OSError as exc:
-        return Finding(file, Condition.DAMAGED, f"it cannot be read: {exc.strerror or exc}")
+        return Finding(file, Condition.DAMAGED, f"it cannot be read: {exc.strerror or exc}", unreadable=True)
 
 
 def take_back(layout: Layout, receipt: Receipt, findings: Iterable[Finding]) -> None:
     """Lets the next run fetch what is at fault, and of a large file only the pieces that do not hold: a copy of it
-    becomes a part file, and the receipt does not vouch for it any more.
+    becomes a part file, and the receipt does not vouch for it any more. What turned out right is vouched for with the
+    time that it has now.
 
-    Only for who holds the lease. Raises OSError.
+    Only for who holds the lease. Raises OSError, and `DiskError` where a link stands in the way.
     """
-    faulty = {finding.file.path: finding for finding in findings if finding.is_fault}
-    if not faulty:
-        return
-    files = tuple(replace(file, mtime_ns=_NEVER) if file.path in faulty else file for file in receipt.files)
-    write_receipt(layout.receipts, replace(receipt, files=files))
-    for finding in faulty.values():
-        if finding.bad:
-            _make_part(layout, finding.file)
+    found = {finding.file.path: finding for finding in findings}
+    files = tuple(_recorded(file, found.get(file.path)) for file in receipt.files)
+    if files != receipt.files:
+        refuse_links(layout.state, layout.receipts)
+        write_receipt(layout.receipts, replace(receipt, files=files))
+    for finding in found.values():
+        if finding.unreadable:
+            (layout.root / finding.file.path).unlink(missing_ok=True)
+        elif finding.is_fault and finding.bad:
+            _make_part(layout, finding.file, sum(map(len, finding.bad)))
 
 
-def _fault(file: ReceiptFile, why: str) -> Finding:
-    return Finding(file, Condition.CHANGED if may_drift(file.path) else Condition.DAMAGED, why)
+def has_news(findings: Iterable[Finding]) -> bool:
+    """Whether `take_back` would do anything."""
+    return any(finding.is_fault or _recorded(finding.file, finding) != finding.file for finding in findings)
+
+
+def _recorded(file: ReceiptFile, finding: Finding | None) -> ReceiptFile:
+    if finding is None or finding.condition is Condition.CHANGED:
+        return file
+    return replace(file, mtime_ns=finding.mtime_ns)
+
+
+def _fault(file: ReceiptFile, why: str, *, may_be_wanted: bool = True) -> Finding:
+    return Finding(file, Condition.CHANGED if may_be_wanted and may_drift(file.path) else Condition.DAMAGED, why)
 
 
 def _located(layout: Layout, file: ReceiptFile) -> Finding:
@@ -95,8 +113,10 @@ def _located(layout: Layout, file: ReceiptFile) -> Finding:
         bad = tuple(p.span for p in pieces if crc_at(fd, p.span.start, len(p.span)) != p.crc)
     finally:
         os.close(fd)
-    where = f", the first at byte {bad[0].start}" if bad else ""
-    return replace(_fault(file, f"{len(bad)} of {len(pieces)} pieces do not hold{where}"), bad=bad)
+    if not bad:
+        return _fault(file, "its bytes are not what they were")
+    why = f"{len(bad)} of {len(pieces)} pieces do not hold, the first at byte {bad[0].start}"
+    return replace(_fault(file, why), bad=bad)
 
 
 def _pieces(layout: Layout, file: ReceiptFile) -> tuple[Digest, list[Piece]]:
@@ -108,12 +128,17 @@ def _pieces(layout: Layout, file: ReceiptFile) -> tuple[Digest, list[Piece]]:
     return sha256, []
 
 
-def _make_part(layout: Layout, file: ReceiptFile) -> None:
+def _make_part(layout: Layout, file: ReceiptFile, lost: int) -> None:
+    """A part file of what is right, unless there is one that has as much: an earlier repair may have been stopped."""
     digest, damaged = _pieces(layout, file)[0], layout.root / file.path
     part = layout.part(digest)
+    if held_bytes(part, digest, file.size) >= file.size - lost or not damaged.exists():
+        return
+    for path in (part, journal_of(part)):
+        refuse_links(layout.state, path)
     part.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(layout.pieces(digest), journal_of(part))
     if not damaged.is_symlink() and platform.free_bytes(layout.root) < file.size + _SPARE:
-        damaged.replace(part)  # no room for two: the damaged one gives way
+        platform.move(damaged, part)  # no room for two: the damaged one gives way
     else:
         platform.clone(damaged, part)

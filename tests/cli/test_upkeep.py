@@ -110,6 +110,38 @@ def test_python_files_that_the_application_rewrote_are_a_note(both: Hubs, folder
     assert both.sent == 0
 
 
+def test_a_python_file_that_lost_its_bytes_is_damage(both: Hubs, folder: Path) -> None:
+    (folder / "Repo" / "code.py").write_bytes(b"")
+    assert both.run("verify", "--dir", str(folder)).returncode == 6
+    assert both.run("repair", "--dir", str(folder), "--progress", "none").returncode == 0
+    assert tree_digests(folder / "Repo") == tree_digests(both.hf.hub.setup.root / REPO)
+
+
+def test_times_that_a_copy_changed_are_written_down_again(both: Hubs, folder: Path) -> None:
+    for file in (folder / "Repo").rglob("*"):
+        if file.is_file():
+            os.utime(file, ns=(0, 0))
+    fast = both.run("verify", "--fast", "--dir", str(folder))
+    assert fast.returncode == 6
+    assert "acestep-fetch verify Repo" in fast.stderr
+    mended = both.run("repair", "--dir", str(folder))
+    assert (mended.returncode, both.sent) == (0, 0)
+    assert both.run("verify", "--fast", "--dir", str(folder)).returncode == 0
+
+
+def test_a_repair_that_was_stopped_goes_on_from_its_part(both: Hubs, folder: Path) -> None:
+    flip(folder / "Repo" / "large.bin", 30 * MIB)
+    dead = {"HF_ENDPOINT": "http://127.0.0.1:9", "MODELSCOPE_ENDPOINT": "http://127.0.0.1:9"}
+    stopped = both.start("repair", "--dir", str(folder), "--progress", "none", **dead, ACESTEP_FETCH_GIVE_UP_AFTER="1")
+    _, err = stopped.communicate(timeout=60)
+    assert stopped.returncode == 5, err
+    part = next((folder / ".acestep-fetch" / "parts").glob("*.part"))
+    before = part.stat().st_ino
+    assert both.run("repair", "--dir", str(folder), "--progress", "none").returncode == 0
+    assert (folder / "Repo" / "large.bin").stat().st_ino == before
+    assert both.sent <= 3 * MIB
+
+
 @pytest.mark.parametrize("command", ["verify", "repair"])
 def test_what_was_never_finished(command: str, both: Hubs, tmp_path: Path) -> None:
     nothing = both.run(command, "--dir", str(tmp_path / "nowhere"))

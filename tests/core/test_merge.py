@@ -186,4 +186,5 @@ def test_a_list_without_a_digest_gives_way_to_one_that_has_all() -> None:
     assert manifest.truth is MS
     assert "no digest for a.bin" in manifest.notes[0]
     assert truth_of((blank,), (blank,)) is HF
+    assert truth_of((blank, f("b.bin")), (f("a.bin"),)) is HF  # that one is not all there is
     assert truth_of((f("a.bin"),), (blank,)) is HF

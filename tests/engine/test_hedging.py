@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from acestep_fetch.core import stealing
+from acestep_fetch.core.errors import NetworkError
 from acestep_fetch.core.model import RemoteFile
 from acestep_fetch.core.spans import Span, SpanSet
 from acestep_fetch.engine.sources import Place, Source
@@ -17,8 +18,8 @@ from acestep_fetch.engine.transfer import Flight, Transfer
 from acestep_fetch.engine.workload import Workload
 from acestep_fetch.options import Options
 from tests.engine.conftest import MIB, ended, hubs, is_copy
-from tests.scenarios.conftest import HF
-from tests.support.faults import Rule, Throttle
+from tests.scenarios.conftest import HF, MS
+from tests.support.faults import Action, Cut, DropConnection, IgnoreRange, Rule, Status, Throttle, Truncate
 from tests.support.recorder import Kind
 
 NOW = 100.0
@@ -128,6 +129,38 @@ def test_a_connection_asks_for_the_next_span_while_another_one_ends_where_the_li
     assert workload.has_room(source)
     workload.take_off(Flight(flight.transfer, source, 0, MIB, NOW))
     assert not workload.has_room(source)
+
+
+def test_a_flight_with_a_hedge_is_not_shed() -> None:
+    """Else its tail would have two owners: whoever takes what is missing, and the hedge."""
+    workload, flight, hedge = _hedged()
+    flight.source.pace = replace(flight.source.pace, limit=0)
+    workload.shed(flight.source)
+    assert flight.stop == hedge.stop
+    assert not flight.transfer.missing
+
+
+def test_nothing_more_is_fetched_of_a_transfer_that_has_failed() -> None:
+    workload, source, flight = _books()
+    flight.transfer.missing.add(Span(0, MIB))
+    flight.transfer.fail(NetworkError("not needed any more"))
+    assert workload.next(source) is None
+
+
+@pytest.mark.parametrize(
+    "fault", [Status(503), IgnoreRange(), Truncate(100_000, Cut.SHORT_LENGTH), DropConnection()], ids=str
+)
+async def test_a_hub_that_cannot_hedge_is_not_asked_on_and_on(
+    fault: Action, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stealing, "WORTH_STEALING", 1e9)
+    crawl = Rule(Throttle(150_000), kind=Kind.CONTENT, path="a.bin", first=1)
+    refused = Rule(fault, kind=Kind.CONTENT, path="a.bin", after=2)
+    async with hubs(tmp_path, {"a.bin": 3 * MIB}, hf=[crawl], ms=[refused], throttle=3e6, stall_timeout=60) as w:
+        ran = await ended(w, 20)
+        assert ran.report.exit_code == 0, ran.said[-2000:]
+        assert is_copy(w)
+        assert len(w.hubs[MS].recorder.entries) < 60
 
 
 async def test_a_crawling_tail_is_brought_by_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from pathlib import Path
 
 import pytest
 
-from tests.engine.conftest import MIB, ended, hubs, is_copy
+from tests.engine.conftest import MIB, REPO, ended, hubs, is_copy
+from tests.scenarios.conftest import HF
 
 FILES = {"a/b/large.bin": 6 * MIB, "a/b/small.json": 300, "c.bin": 2 * MIB}
 PLACES = ["parts", "staging", "staging/Repo", "staging/Repo/a", "staging/Repo/a/b", "pieces"]
@@ -26,13 +28,15 @@ def _plant(state: Path, place: str, outside: Path) -> None:
 async def test_a_link_that_was_there_before(place: str, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
+    theirs = outside / "theirs.journal"
+    theirs.write_text("not ours to sweep")
     async with hubs(tmp_path, FILES) as w:
         _plant(w.folder / ".acestep-fetch", place, outside)
         ran = await ended(w)
         assert ran.report.exit_code == 8, ran.said[-1000:]
         assert ran.report.error
         assert "a link stands" in ran.report.error.message
-        assert list(outside.rglob("*")) == []
+        assert list(outside.rglob("*")) == [theirs]
         (w.folder / ".acestep-fetch" / place).unlink()
         assert (await ended(w)).report.exit_code == 0
         assert is_copy(w)
@@ -50,3 +54,21 @@ async def test_a_link_that_is_planted_half_way(place: str, tmp_path: Path) -> No
         ran = await run
         assert ran.report.exit_code in (0, 8), ran.said[-1000:]
         assert list(outside.rglob("*")) == []
+
+
+async def test_a_link_in_the_place_of_a_file_of_ours(tmp_path: Path) -> None:
+    outside = tmp_path / "precious"
+    async with hubs(tmp_path, FILES) as w:
+        digest = hashlib.sha256((w.roots[HF] / REPO / "c.bin").read_bytes()).hexdigest()
+        swept = f"parts/{digest}.journal"  # no part belongs to it
+        for place, code in (("lease", 8), (f"parts/{digest}.part", 8), (swept, 0)):
+            outside.write_text("precious")
+            at = w.folder / ".acestep-fetch" / place
+            at.parent.mkdir(parents=True, exist_ok=True)
+            at.unlink(missing_ok=True)
+            at.symlink_to(outside)
+            ran = await ended(w)
+            assert ran.report.exit_code == code, (place, ran.said[-1000:])
+            assert outside.read_text() == "precious"
+            at.unlink(missing_ok=True)
+        assert is_copy(w)

@@ -104,7 +104,7 @@ def test_a_model_that_was_moved_elsewhere_is_damaged_not_an_error(root: Path, tm
 
 
 ROW = {"v": 1, "model": "m", "repo": "o/m", "commits": {}, "selection": {}, "files": []}
-FILE = {"path": "p", "repo_path": "p", "size": 1, "mtime_ns": 1, "sha256": "a"}
+FILE = {"path": "p", "repo_path": "p", "size": 1, "mtime_ns": 1, "sha256": "a" * 64}
 NOT_UNDERSTOOD = {
     "empty": b"",
     "cut": json.dumps(ROW).encode()[:-5],
@@ -122,6 +122,9 @@ NOT_UNDERSTOOD = {
     "files by name": json.dumps(ROW | {"files": {"p": FILE}}).encode(),
     "no files": json.dumps(ROW | {"files": None}).encode(),
     "a file without its size": json.dumps(ROW | {"files": [{k: FILE[k] for k in FILE if k != "size"}]}).encode(),
+    "a digest that is none": json.dumps(ROW | {"files": [FILE | {"sha256": "../../x"}]}).encode(),
+    "a git digest that is none": json.dumps(ROW | {"files": [FILE | {"git_sha1": "../x"}]}).encode(),
+    "a model that is a path": json.dumps(ROW | {"model": "../m"}).encode(),
     "a file from the future": json.dumps(ROW | {"files": [FILE | {"mode": 1}]}).encode(),
 }
 
