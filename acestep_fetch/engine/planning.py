@@ -31,6 +31,11 @@ class Job:
     digest: Digest
     targets: list[tuple[Component, str]] = field(default_factory=list)
 
+    @property
+    def is_landing(self) -> bool:
+        """Whether the content is whole and proven, and not in its places yet."""
+        return self.transfer.digests is not None and (self.transfer.part is not None or self.transfer.data is not None)
+
 
 def build_components(work: ModelWork, listed: Listed, order: tuple[HubName, ...], context: Context) -> None:
     """Fills `work.components`. Raises `NotFoundError` where a required component is on no hub, `IntegrityError` where
@@ -78,6 +83,8 @@ class Planner:
             assert digest is not None  # build_components saw to it
             key = (digest, file.file.size)
             job = self.jobs.get(key)
+            if job and job.is_landing and (component, file.path) in job.targets:
+                continue  # whole already, and on its way to its place
             if job is None or job.transfer.error or job.transfer.digests:
                 job = self.jobs[key] = Job(self._transfer(component, file), digest)
                 new.append(job)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from acestep_fetch.core.events import ComponentReady, FileReused, FileVerified, ModelReady
-from acestep_fetch.core.model import HubName
+from acestep_fetch.core.model import Digest, HubName
 from acestep_fetch.engine.components import Component, ModelWork
 from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.examine import Known
 from acestep_fetch.engine.planning import Job
 from acestep_fetch.engine.readiness import selection_of
+from acestep_fetch.engine.transfer import SMALL
 from acestep_fetch.storage import hf_metadata, staging
 from acestep_fetch.storage.checksum import Digests
-from acestep_fetch.storage.parts import PartFile
+from acestep_fetch.storage.parts import PartFile, remove_part
 from acestep_fetch.storage.receipts import Receipt, ReceiptFile, write_receipt
 
 
@@ -105,6 +106,12 @@ class Publisher:
         count, size = sum(len(m.files) for m in manifests), sum(m.size for m in manifests)
         self._context.emit(ModelReady(work.model.name, work.folders, count, size, fetched))
 
+    async def drop_parts(self, work: ModelWork, busy: Collection[Digest]) -> None:
+        """Removes part files of what the model has (a second fetch of it may have begun), but for those in `busy`."""
+        large = [f.file for c in work.components for f in c.manifest.files if f.file.size > SMALL]
+        parts = [self._context.layout.part(digest) for file in large for digest in file.digests if digest not in busy]
+        await self._context.on_disk(self._context.layout.parts, _remove_parts, parts)
+
     def _write_receipt(self, work: ModelWork) -> None:
         files = [self._receipt_file(c, f.path, f.file.path) for c in work.components for f in c.manifest.files]
         selection = selection_of(self._context.options)
@@ -132,6 +139,11 @@ class Publisher:
                         notes.append(hf_metadata.HubFile(theirs.path, theirs.sha256 or theirs.git_sha1 or ""))
         if notes:
             hf_metadata.write_metadata(folder, commit, notes)
+
+
+def _remove_parts(parts: Iterable[Path]) -> None:
+    for part in parts:
+        remove_part(part)
 
 
 def _place(state: Path, contents: Iterable[tuple[Sequence[Path], PartFile | None, bytes | None, Path]]) -> None:

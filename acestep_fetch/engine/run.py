@@ -289,6 +289,8 @@ class Run:
                 self._fail(work, error)
             else:
                 await self._publisher.certify(work)
+                busy = {job.digest for job in self._planner.jobs.values() if job.transfer.open or job.transfer.part}
+                await self._publisher.drop_parts(work, busy)
             self._settled.set()
 
     async def _lost(self, component: Component, path: str, error: FetchError) -> None:

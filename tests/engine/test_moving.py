@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from acestep_fetch.core.events import ComponentMoved
-from tests.engine.conftest import MIB, ended, hubs, is_copy, other
+from tests.engine.conftest import MIB, REPO, ended, hubs, is_copy, other
 from tests.scenarios.conftest import HF, MS
 from tests.support.faults import Delay, Rule, Status, Throttle
 
@@ -76,3 +77,16 @@ async def test_an_empty_file_of_the_version_that_is_moved_to(tmp_path: Path) -> 
         ran = await ended(w)
         assert ran.report.exit_code == 0, ran.said[-2000:]
         assert is_copy(w, MS)
+
+
+async def test_a_part_of_what_is_already_there_is_removed(tmp_path: Path) -> None:
+    """A second fetch of a content may have begun while the first was on its way to its place."""
+    async with hubs(tmp_path, {"a.bin": 2 * MIB, "b.bin": 3 * MIB}) as w:
+        digest = hashlib.sha256((w.roots[HF] / REPO / "a.bin").read_bytes()).hexdigest()
+        assert (await ended(w)).report.exit_code == 0
+        (w.folder / "Repo" / "b.bin").unlink()
+        part = w.folder / ".acestep-fetch" / "parts" / f"{digest}.part"
+        part.write_bytes(bytes(2 * MIB))
+        assert (await ended(w)).report.exit_code == 0
+        assert list(part.parent.iterdir()) == []
+        assert is_copy(w)

@@ -68,10 +68,13 @@ async def test_a_model_is_certified_once() -> None:
             await asyncio.sleep(0.01)
             work.ready = True
 
+        async def drop_parts(self, work: ModelWork, busy: object) -> None:
+            pass
+
     run: Any = Run.__new__(Run)
     component: Any = SimpleNamespace(published=True, error=None)
     run._works = [ModelWork(Model("made", RepoId("made", "Repo")), [component])]
-    run._publisher, run._settled = Publisher(), asyncio.Event()
+    run._publisher, run._settled, run._planner = Publisher(), asyncio.Event(), SimpleNamespace(jobs={})
     await asyncio.gather(run._settle_works(component), run._settle_works(component))
     assert certified == ["made"]
 
