@@ -38,6 +38,7 @@ class Workload:
         self.sources = {source.name: source for source in sources}
         self.open = set[Transfer]()
         self._context, self._wake = context, wake
+        self._limited = context.options.limit_rate is not None
         self._large = list[Transfer]()
         self._small = deque[Transfer]()
         self._flights = dict.fromkeys(list[Flight]())  # in the order in which they took off
@@ -120,7 +121,7 @@ class Workload:
         """Whether the pace lets another flight begin. On a fast line the next one asks a round trip before its
         predecessor ends, so that no round trip is lost between two spans; at most so many as half of the pace do."""
         busy, limit = source.active - self._spare[source.name], source.pace.limit
-        if busy < limit or not source.pace.overlaps or busy >= limit + limit // 2:
+        if busy < limit or self._limited or not source.pace.overlaps or busy >= limit + limit // 2:
             return busy < limit
         return busy - self._ending(source) < limit
 
@@ -221,8 +222,8 @@ class Workload:
         return self._flight(victim.transfer, source, victim.stop, stop)
 
     def _hedging(self, source: Source) -> Flight | None:
-        """With nothing else to do: the last bytes of a flight, a second time."""
-        if sum(f.is_hedge for f in self._flights) >= _MOST_HEDGES:
+        """With nothing else to do: the last bytes of a flight, a second time; never out of a budget."""
+        if self._limited or sum(f.is_hedge for f in self._flights) >= _MOST_HEDGES:
             return None
         now, setup = self._context.clock(), _setup_when_idle(source)
         candidates = [
