@@ -203,10 +203,8 @@ class Workload:
         now, idle = self._context.clock(), source.active <= source.pace.limit // 2
         candidates = [
             flight
-            for transfer in self._large
-            if transfer.open and self._serves(source, transfer) and source.name not in transfer.without_ranges
-            for flight in transfer.flights
-            if not (flight.whole or flight.is_hedge or flight.hedge) and now - flight.throttled > _THROTTLED
+            for flight in self._rivals(source)
+            if now - flight.throttled > _THROTTLED
             if idle or self._expected(flight, now) < _SLOW * flight.source.score.speed
         ]
         targets = [stealing.Target(flight.remaining, self._expected(flight, now)) for flight in candidates]
@@ -228,11 +226,8 @@ class Workload:
         now, setup = self._context.clock(), _setup_when_idle(source)
         candidates = [
             flight
-            for transfer in self._large
-            if transfer.open and self._serves(source, transfer) and source.name not in transfer.without_ranges
-            for flight in transfer.flights
-            if not (flight.whole or flight.is_hedge or flight.hedge or flight.held_up)
-            if now - flight.throttled > _THROTTLED and now - flight.began > max(_TOO_YOUNG, 2 * setup)
+            for flight in self._rivals(source)
+            if not flight.held_up and now - flight.began > max(_TOO_YOUNG, 2 * setup)
         ]
         targets = [stealing.Target(flight.remaining, _so_far(flight, now)) for flight in candidates]
         index = stealing.choose_hedge(targets, source.score.speed, setup)
@@ -242,6 +237,16 @@ class Workload:
         hedge = self._flight(rival.transfer, source, rival.offset, rival.stop)
         hedge.is_hedge, hedge.rival, rival.hedge = True, rival, hedge
         return hedge
+
+    def _rivals(self, source: Source) -> list[Flight]:
+        """The flights whose bytes `source` could bring instead, but for those that share theirs with a hedge."""
+        return [
+            flight
+            for transfer in self._large
+            if transfer.open and self._serves(source, transfer) and source.name not in transfer.without_ranges
+            for flight in transfer.flights
+            if not (flight.whole or flight.is_hedge or flight.hedge)
+        ]
 
     def _flight(self, transfer: Transfer, source: Source, start: int, stop: int) -> Flight:
         now = self._context.clock()

@@ -4,10 +4,11 @@
 
 - Bytes that no fsync of their file covers are there, or not, or in part (torn at a sector), each write by its own luck;
   where they are not, there are zeros or the file is shorter.
-- Names change in their order (file systems with a journal do that), but the last of these changes may be missing: all
-  that came after the last fsync of a folder or of a file.
+- Names change in their order, but the last of these changes may be missing: all that came after the last fsync of a
+  folder or of any file.
 
-That is more than ext4, XFS or Btrfs lose in their default modes, and less than a disk that lies about fsync.
+So this stands for file systems that keep names in a journal, whose commit any fsync waits for. One that makes names
+durable folder by folder, and a disk that lies about fsync, can lose more.
 """
 
 from __future__ import annotations

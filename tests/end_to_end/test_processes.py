@@ -87,7 +87,6 @@ async def test_a_disk_whose_locks_lie_never_makes_a_wrong_file(tmp_path: Path, m
 
             ran = await asyncio.gather(w.run(), later(late), return_exceptions=True)
             assert all(not isinstance(each, BaseException) for each in ran), ran
-            assert w.run is not None
             last = await w.run()
             assert last.report.exit_code == 0, last.said[-1000:]
             assert is_copy(w)
