@@ -22,15 +22,18 @@ FEWEST_CONNECTIONS: Final = 4  # so many pay in spite of it: small files wait fo
 @dataclass(frozen=True, slots=True)
 class Line:
     """`rate` is bytes a second, `burst` the seconds of it that an idle line keeps for takers that come back late, and
-    `until` when all that was let on it so far will have passed.
+    `until` when all that was let on it so far will have passed, by a clock of the line's own: that is `behind` the real
+    one by the seconds that were lost because a taker was woken late.
 
     In any window of a second it lets pass at most ``rate * (1 + burst)`` bytes and one chunk, and as long as somebody
-    always waits, at least `rate` less one chunk.
+    always waits and is woken in time, at least `rate` less one chunk.
     """
 
     rate: int
     burst: float
     until: float = float("-inf")
+    behind: float = 0.0
+    waiting: int = 0  # counts that were let on it and have not passed: while there are any, it is not idle
 
 
 def line_of(rate: int) -> Line:
@@ -40,7 +43,20 @@ def line_of(rate: int) -> Line:
 
 def after_taking(line: Line, count: int, now: float) -> Line:
     """`count` more bytes were let on the line, behind all others; they may pass at the new `until`."""
-    return replace(line, until=max(line.until, now - line.burst) + count / line.rate)
+    begin = line.until if line.waiting else max(line.until, now - line.behind - line.burst)
+    return replace(line, until=begin + count / line.rate, waiting=line.waiting + 1)
+
+
+def seconds_to(line: Line, due: float, now: float) -> float:
+    """How long what may pass at `due` has yet to wait; below 0 where it is late."""
+    return due - (now - line.behind)
+
+
+def after_passing(line: Line, due: float, now: float) -> Line:
+    """What might have passed at `due` passes now. If the whole program stood still in between, the others are late
+    too, and would all pass with it: the line's clock has stood still as well."""
+    late = max(0.0, -seconds_to(line, due, now) - line.burst)
+    return replace(line, behind=line.behind + late, waiting=line.waiting - 1)
 
 
 def chunk_size(rate: int) -> int:

@@ -97,6 +97,7 @@ class Sample:
     flights: int = 0  # connections at work now
     newcomers: tuple[Newcomer, ...] = ()  # since the last tick
     late: float = 0.0  # seconds that the tick came late: what we measured waited for us
+    limited: bool = False  # what comes is as much as the user allows: more connections could not bring more
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ def after_busy(pace: Pace, now: float) -> Pace:
 
 def after_tick(pace: Pace, now: float, sample: Sample) -> Pace:
     pace = _seen(pace, now, sample)
-    if pace.phase is not Phase.BUSY and sample.flights < min(pace.base, pace.limit):
+    if pace.phase is not Phase.BUSY and (sample.limited or sample.flights < min(pace.base, pace.limit)):
         return pace  # there is not enough to do to tell anything
     pace = _on_fast_line(pace, now)
     return _STEPS[pace.phase](pace, now, sample)

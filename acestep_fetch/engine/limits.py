@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from acestep_fetch.core.budget import after_taking, chunk_size, line_of
+from acestep_fetch.core.budget import after_passing, after_taking, chunk_size, line_of, seconds_to
 
 _TOO_SHORT: Final = 0.001  # seconds: timers are no finer
 
@@ -39,7 +39,11 @@ class Budget:
         assert self._line
         now = self._clock()
         self._line = after_taking(self._line, count, now)
-        wait = self._line.until - now
-        if wait > _TOO_SHORT:
-            await asyncio.sleep(wait)
-        return wait > 0
+        due, waited = self._line.until, seconds_to(self._line, self._line.until, now) > 0
+        try:
+            while (wait := seconds_to(self._line, due, now)) > _TOO_SHORT:
+                await asyncio.sleep(wait)
+                now = self._clock()
+        finally:
+            self._line = after_passing(self._line, due, now)
+        return waited

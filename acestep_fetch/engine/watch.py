@@ -61,6 +61,7 @@ class Watch:
                 flights=source.active,
                 newcomers=source.take_newcomers(),
                 late=now - due,
+                limited=self._workload.is_limited(source),
             )
             source.pace = pacing.after_tick(source.pace, now, sample)
             if source.pace.sheds:

@@ -107,6 +107,13 @@ class Workload:
         """Bytes that came from `source` so far."""
         return source.received + sum(f.offset - f.start for f in self._flights if f.source is source)
 
+    def is_limited(self, source: Source) -> bool:
+        """Whether the budget is what holds the source's flights back."""
+        return self._limited and any(f.source is source and self._is_throttled(f) for f in self._flights)
+
+    def _is_throttled(self, flight: Flight) -> bool:
+        return self._context.clock() - flight.throttled <= _THROTTLED
+
     def shed(self, source: Source) -> None:
         """Cuts short the newest flights that `source` has above its pace; what they leave is missing again."""
         flights = [flight for flight in self._flights if flight.source is source]
@@ -204,7 +211,7 @@ class Workload:
         candidates = [
             flight
             for flight in self._rivals(source)
-            if now - flight.throttled > _THROTTLED
+            if not self._is_throttled(flight)
             if idle or self._expected(flight, now) < _SLOW * flight.source.score.speed
         ]
         targets = [stealing.Target(flight.remaining, self._expected(flight, now)) for flight in candidates]

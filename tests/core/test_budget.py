@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -18,9 +19,11 @@ from acestep_fetch.core.budget import (
     LEAST_SHARE,
     TOLERANCE,
     Line,
+    after_passing,
     after_taking,
     chunk_size,
     line_of,
+    seconds_to,
     useful_connections,
 )
 
@@ -35,23 +38,38 @@ class Passed(NamedTuple):
     came: float
 
 
+class Stall(NamedTuple):
+    start: float
+    stop: float
+
+
 class Taker(NamedTuple):
     chunks: list[int]  # over and over
     pauses: list[float]  # before it takes the next one
 
 
-def played(line: Line, takers: list[Taker], seconds: float) -> list[Passed]:
-    """What passes while each taker takes, waits until that has passed, pauses and takes again."""
+def played(line: Line, takers: list[Taker], seconds: float, stalls: Sequence[Stall] = ()) -> list[Passed]:
+    """What passes while each taker takes, waits until that has passed, pauses and takes again. Nobody moves during a
+    stall."""
     passed = list[Passed]()
-    turns = [(START + taker.pauses[-1], number, 0) for number, taker in enumerate(takers)]
-    heapq.heapify(turns)
-    while turns and turns[0][0] < START + seconds:
-        now, number, turn = heapq.heappop(turns)
+    heap = list[tuple[float, int, int, tuple[float, float] | None]]()
+    for number, taker in enumerate(takers):
+        heapq.heappush(heap, (START + taker.pauses[-1], number, 0, None))
+    while heap and heap[0][0] < START + seconds:
+        now, number, turn, waits = heapq.heappop(heap)
         chunks, pauses = takers[number]
         count = chunks[turn % len(chunks)]
-        line = after_taking(line, count, now)
-        passed.append(Passed(max(now, line.until), number, count, now))
-        heapq.heappush(turns, (passed[-1].at + pauses[turn % len(pauses)], number, turn + 1))
+        now = next((stall.stop for stall in stalls if stall.start < now < stall.stop), now)
+        if waits is None:
+            line = after_taking(line, count, now)
+            waits = (line.until, now)
+        due, came = waits
+        if (wait := seconds_to(line, due, now)) > 1e-9:
+            heapq.heappush(heap, (now + wait, number, turn, waits))
+            continue
+        line = after_passing(line, due, now)
+        passed.append(Passed(now, number, count, came))
+        heapq.heappush(heap, (now + pauses[turn % len(pauses)], number, turn + 1, None))
     return passed
 
 
@@ -91,6 +109,18 @@ def test_every_second_is_the_rate_while_somebody_always_waits(given_: tuple[int,
     assert found
     assert rate * (1 - TOLERANCE) <= min(found)
     assert max(found) <= rate * (1 + TOLERANCE)
+
+
+@settings(deadline=None, max_examples=40)
+@given(given_=saturating(), at=st.floats(0.2, 2.5), length=st.floats(0.001, 0.5))
+def test_nothing_is_made_up_for_after_a_standstill(given_: tuple[int, list[Taker]], at: float, length: float) -> None:
+    rate, takers = given_
+    stall = Stall(START + at, START + at + length)
+    passed = played(Line(rate, BURST), takers, 4.0, [stall])
+    found = windows(passed, START + 0.1, START + 3.9)
+    assert max(found) <= rate * (1 + TOLERANCE)
+    total = sum(each.count for each in passed if START + 0.1 <= each.at < START + 3.9)
+    assert total >= rate * (3.8 - length) * (1 - TOLERANCE)  # nor is more lost than the standstill took
 
 
 @settings(deadline=None, max_examples=40)
