@@ -9,7 +9,7 @@ import asyncio
 import os
 import ssl
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -29,6 +29,7 @@ from acestep_fetch.transport.intake import Arrived, Intake, take_over
 
 READ_BUFFER: Final = 256 * 1024  # bytes a connection may hold before it stops reading from its socket
 KEEP_ALIVE: Final = 15.0
+_NEARLY_THERE: Final = 1.0  # seconds that a connection begun ahead is waited for
 
 
 class Streams:
@@ -42,6 +43,7 @@ class Streams:
         self._session: aiohttp.ClientSession | None = None
         self._proxies = dict[URL, dict[str, Any]]()  # by origin
         self._least = dict[URL, float]()  # seconds of the quickest set-up of a connection, by origin
+        self._ahead = defaultdict[URL, deque[asyncio.Task[None]]](deque)  # connections for requests to come, by origin
         self._trace = _setup_times()
 
     async def __aenter__(self) -> Self:
@@ -71,7 +73,9 @@ class Streams:
         except ValueError:  # not an address at all, which is for the request to find out
             return
         if self._session is not None and not proxied:
-            await asyncio.gather(*(self._connect(self._session, url) for _ in range(count)), return_exceptions=True)
+            connecting = [asyncio.create_task(self._connect(self._session, url)) for _ in range(count)]
+            self._ahead[URL(url).origin()].extend(connecting)
+            await asyncio.gather(*connecting, return_exceptions=True)
 
     async def _connect(self, session: aiohttp.ClientSession, url: str) -> None:
         request = aiohttp.ClientRequest("GET", URL(url), loop=asyncio.get_running_loop())
@@ -82,6 +86,12 @@ class Streams:
         connection = await connector.connect(request, [trace], self._timeout)
         self._setup(URL(url), timing)
         connection.release()
+
+    async def _taken_up(self, url: URL) -> None:
+        """Returns when a connection that was begun ahead is there for this request, which would begin its own if it
+        went before."""
+        if ahead := self._ahead.get(url.origin()):
+            await asyncio.wait([ahead.popleft()], timeout=_NEARLY_THERE)
 
     def _setup(self, url: URL, timing: _Timing) -> Newcomer | None:
         if timing.setup is None:
@@ -105,6 +115,7 @@ class Streams:
         with translated():
             url = URL(request.url)
             proxy = await self._proxy(url)
+            await self._taken_up(url)
             reply = await self._session.get(
                 url, headers=request.headers, allow_redirects=False, trace_request_ctx=timing, **proxy
             )

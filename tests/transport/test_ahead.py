@@ -60,6 +60,16 @@ async def test_a_connection_opened_ahead_asks_nothing_and_is_used() -> None:
         assert await ask(streams, server.url) == b"ok"
 
 
+async def test_a_request_waits_for_the_connection_that_is_on_its_way() -> None:
+    async with serving() as server, Streams(connect_timeout=5) as streams:
+        await streams.connect(server.url, 0)  # whether a proxy is needed is known from here on
+        connecting = asyncio.create_task(streams.connect(server.url, 2))
+        await asyncio.sleep(0)
+        assert [await ask(streams, server.url) for _ in range(3)] == [b"ok"] * 3
+        await connecting
+        assert server.connections == 2
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://[::bad", "", "ftp://host/x", "https://127.0.0.1:9"])
 async def test_what_cannot_be_opened_is_nobodys_trouble(url: str) -> None:
     async with Streams(connect_timeout=5) as streams:
