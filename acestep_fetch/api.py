@@ -154,10 +154,12 @@ async def _connect(options: Options) -> AsyncIterator[Network]:
 
         async def open_transport() -> Transport:
             streams = await asyncio.to_thread(import_module, "acestep_fetch.transport.streams")
-            opened: Transport = await stack.enter_async_context(streams.Streams(connect_timeout=connect))
+            opened: Transport = await stack.enter_async_context(
+                streams.Streams(connect_timeout=connect, trust=api.trust, proxies=api.proxies)
+            )
             return opened
 
-        api = await stack.enter_async_context(HttpxApi(connect_timeout=connect))
+        api = await stack.enter_async_context(HttpxApi(connect_timeout=connect, ca_bundle=options.ca_bundle))
         hubs = (
             HuggingFace(api, options.huggingface_endpoint, options.token),
             ModelScope(api, options.modelscope_endpoint, options.modelscope_token),
