@@ -31,6 +31,7 @@ _NO_WAY: Final = frozenset((Failure.UNTRUSTED, Failure.PROXY_REFUSES))  # no wor
 _STRIKES: Final = {Failure.WRONG_REPLY: 3, Failure.WRONG_BYTES: 2, Failure.EXPIRED: 4, Failure.BUSY: 8}
 _OF_THE_HOST: Final = frozenset((Failure.UNREACHABLE, Failure.STALLED, Failure.BUSY, Failure.EXPIRED))
 _MOST_STRIKES: Final = 6
+_HINT: Final = "check the connection and run the same command again: what is there is kept"
 
 
 class Blame:
@@ -123,10 +124,12 @@ class Blame:
         down = [n for n in transfer.places if transfer.usable(n)]
         if down:
             names = " and ".join(n.title for n in down)
+            troubles = [(n, error) for n in down if (error := self._sources[n].trouble)]
+            said = [f"{n.title}: {error.failure} ({error.message})" for n, error in troubles]
             return NetworkError(
                 f"{transfer.label}: no answer from {names}",
-                hint="check the connection and run the same command again: what is there is kept",
-                attempts=transfer.attempts,
+                hint=next((error.hint for _, error in troubles if error.hint), _HINT),
+                attempts=transfer.attempts or said,
             )
         if way := next((error for error in transfer.banned.values() if error.failure in _NO_WAY), None):
             return NetworkError(f"{transfer.label}: {way.message}", hint=way.hint, attempts=transfer.attempts)

@@ -8,6 +8,7 @@ before upper case, an address without a scheme is an HTTP proxy's. Where none is
 from __future__ import annotations
 
 import asyncio
+import base64
 import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -50,9 +51,17 @@ class Proxy:
         """Without user and password."""
         return f"{self.scheme}://{self.place}"
 
+    @property
+    def login(self) -> dict[str, str]:
+        """The header that logs in to an HTTP proxy, if it is to be logged in to."""
+        if self.user is None:
+            return {}
+        pair = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        return {"Proxy-Authorization": f"Basic {pair}"}
+
     def refusal(self, host: str, status: int | None = None) -> SourceError:
         """What it means that the proxy does not let us through to `host`; `status` is an HTTP proxy's."""
-        if status == 407:
+        if status in (401, 407):  # tinyproxy says 401 to a wrong password
             return self.wants_login()
         if status is not None and status >= 500:
             return self.cannot_reach(host, f"status {status}")

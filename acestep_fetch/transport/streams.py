@@ -123,7 +123,7 @@ class Streams:
             url = URL(request.url)
             with refusals(proxy, url.host or ""):
                 reply = await session.get(
-                    url, headers=request.headers, allow_redirects=False, trace_request_ctx=timing, **_through(proxy)
+                    url, allow_redirects=False, trace_request_ctx=timing, **_through(proxy, request)
                 )
         if proxy and reply.status == 407:
             reply.close()
@@ -135,13 +135,19 @@ class Streams:
             body.close()
 
 
-def _through(proxy: Proxy | None) -> dict[str, Any]:
-    """What aiohttp is told of an HTTP proxy. Its own `trust_env` would look for it, and into ``.netrc``, in two visits
-    to a thread for every request, know nothing of ``ALL_PROXY``, and fail where it finds credentials beside our own."""
+def _through(proxy: Proxy | None, request: Request) -> dict[str, Any]:
+    """What aiohttp is told of the request's headers, and of an HTTP proxy: its login is for the proxy's own ears, so it
+    is in the request only where the proxy is whom we ask.
+
+    aiohttp's `trust_env` would look for the proxy, and into ``.netrc``, in two visits to a thread for every request,
+    know nothing of ``ALL_PROXY``, and fail where it finds credentials beside our own.
+    """
     if proxy is None or proxy.scheme == "socks5":
-        return {}
-    login = None if proxy.user is None else aiohttp.BasicAuth(proxy.user, proxy.password, "utf-8")
-    return {"proxy": URL(proxy.url), "proxy_auth": login}
+        return {"headers": request.headers}
+    told, login = {"proxy": URL(proxy.url), "headers": request.headers}, proxy.login
+    if login and request.url.startswith("https:"):
+        return {**told, "proxy_headers": login}
+    return {**told, "headers": {**request.headers, **login}}
 
 
 @dataclass(slots=True)
