@@ -21,7 +21,7 @@ from acestep_fetch.core.errors import Failure, SourceError
 from acestep_fetch.core.interfaces import ApiReply
 from acestep_fetch.transport.causes import system_text
 from acestep_fetch.transport.lean import httpx
-from acestep_fetch.transport.proxies import Proxies, Proxy
+from acestep_fetch.transport.proxies import Proxies
 from acestep_fetch.transport.trust import tls_error, trust
 
 USER_AGENT: Final = f"acestep-fetch/{__version__}"
@@ -84,10 +84,10 @@ class HttpxApi:
         self.proxies = Proxies.from_environment()
         trusting = asyncio.create_task(asyncio.to_thread(trust, self._ca_bundle))  # reads some 150 certificates
         await asyncio.sleep(0)  # so that it has begun
-        import_module("httpcore")  # what the client imports first of all, meanwhile
+        ways = import_module("acestep_fetch.transport.ways")  # which imports httpcore, meanwhile
         self.trust = await trusting
         self._client = httpx.AsyncClient(
-            transport=self._http or _Ways(self.proxies, self.trust),
+            transport=self._http or ways.Ways(self.proxies, self.trust),
             trust_env=False,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip, deflate"},
@@ -142,57 +142,6 @@ class HttpxApi:
                 where = place(str(response.url))
                 raise SourceError(Failure.WRONG_REPLY, f"{where}: the reply is longer than {self._largest_body} bytes")
         return bytes(body)
-
-
-class _Ways(httpx.AsyncBaseTransport):
-    """The way to each host: direct, or through its proxy. What a proxy refuses is a `SourceError` that names it."""
-
-    def __init__(self, proxies: Proxies, trust: ssl.SSLContext) -> None:
-        self._proxies, self._trust = proxies, trust
-        self._open = dict[Proxy | None, httpx.AsyncBaseTransport]()
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        proxy = await self._proxies.find(str(request.url))
-        way = self._open.get(proxy) or self._open.setdefault(proxy, await self._way(proxy))
-        if proxy is None:
-            return await way.handle_async_request(request)
-        with _refusals(proxy, request.url.host):
-            response = await way.handle_async_request(request)
-        if response.status_code == 407:
-            await response.aclose()
-            raise proxy.wants_login()
-        return response
-
-    async def _way(self, proxy: Proxy | None) -> httpx.AsyncBaseTransport:
-        if proxy is None:
-            return httpx.AsyncHTTPTransport(verify=self._trust)
-        if proxy.scheme == "socks5":
-            socks = await asyncio.to_thread(import_module, "acestep_fetch.transport.socks")
-            through: httpx.AsyncBaseTransport = socks.SocksTransport(proxy, self._trust)
-            return through
-        login = None if proxy.user is None else (proxy.user, proxy.password)
-        secured = self._trust if proxy.scheme == "https" else None
-        return httpx.AsyncHTTPTransport(
-            verify=self._trust, proxy=httpx.Proxy(proxy.url, auth=login, ssl_context=secured)
-        )
-
-    async def aclose(self) -> None:
-        for way in self._open.values():
-            await way.aclose()
-
-
-@contextmanager
-def _refusals(proxy: Proxy, host: str) -> Iterator[None]:
-    """What went wrong at or before an HTTP proxy."""
-    try:
-        yield
-    except httpx.ProxyError as exc:
-        status = str(exc).partition(" ")[0]
-        raise proxy.refusal(host, int(status) if status.isdecimal() else None) from exc
-    except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
-        if tls_error(exc, ""):
-            raise
-        raise proxy.unreachable(meaning(exc)[1]) from exc
 
 
 def place(url: str) -> str:

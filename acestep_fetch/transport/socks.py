@@ -20,7 +20,6 @@ from python_socks.async_.asyncio.v2 import Proxy as Dialler
 
 from acestep_fetch.core.errors import Failure, SourceError
 from acestep_fetch.transport.causes import system_text
-from acestep_fetch.transport.lean import httpx
 from acestep_fetch.transport.proxies import Proxy
 
 if TYPE_CHECKING:
@@ -32,14 +31,6 @@ _AGAINST_THE_RULES: Final = 2
 def connector(proxy: Proxy, **settings: Any) -> ProxyConnector:
     """aiohttp's connector; `settings` are those of `aiohttp.TCPConnector`."""
     return ProxyConnector(proxy.host, proxy.port, username=proxy.user, password=proxy.password, rdns=True, **settings)
-
-
-class SocksTransport(httpx.AsyncHTTPTransport):
-    """httpx's transport."""
-
-    def __init__(self, proxy: Proxy, trust: ssl.SSLContext) -> None:
-        super().__init__(verify=trust)
-        self._pool = httpcore.AsyncConnectionPool(ssl_context=trust, network_backend=_Network(proxy))
 
 
 @contextmanager
@@ -68,7 +59,7 @@ def _refusal(proxy: Proxy, host: str, exc: python_socks.ProxyError | ProxyError)
     return SourceError(Failure.UNREACHABLE, f"the proxy {proxy.place} broke off or does not speak SOCKS5")
 
 
-class _Network(httpcore.AsyncNetworkBackend):
+class Network(httpcore.AsyncNetworkBackend):
     """Dials through the proxy. Raises `SourceError` where that fails: the libraries above let it pass."""
 
     def __init__(self, proxy: Proxy) -> None:
