@@ -34,9 +34,9 @@ def fetch(options: Options | None = None, listener: Listener | None = None) -> R
     options = options or Options.from_environment()
     if report := up_to_date(options, listener):
         return report
-    import asyncio
+    from acestep_fetch.transport.lookups import run_async
 
-    return asyncio.run(fetch_async(options, listener))
+    return run_async(fetch_async(options, listener))
 
 
 def up_to_date(options: Options, listener: Listener | None = None) -> Report | None:

@@ -156,6 +156,7 @@ def run_loop(options: Options, display: Listener) -> Report | int:
     import asyncio
 
     from acestep_fetch import api
+    from acestep_fetch.transport.lookups import run_async
 
     stopped_by = list[int]()
 
@@ -167,7 +168,7 @@ def run_loop(options: Options, display: Listener) -> Report | int:
         return await api.fetch_async(options, display, stop_code=stop_code)
 
     try:
-        return asyncio.run(watched())
+        return run_async(watched())
     except (asyncio.CancelledError, KeyboardInterrupt):
         return stop_code()
 
