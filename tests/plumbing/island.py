@@ -91,6 +91,14 @@ def _run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
+def with_hosts(command: Sequence[str], hosts: Mapping[str, str], folder: Path) -> list[str]:
+    """`command`, for which alone these names have these addresses."""
+    file = folder / "hosts"
+    file.write_text("".join(f"{address} {name}\n" for name, address in hosts.items()))
+    script = 'mount --bind "$0" /etc/hosts && exec "$@"'
+    return ["unshare", "-m", "sh", "-c", script, str(file), *command]
+
+
 @dataclass(frozen=True)
 class Name:
     """What the resolver says of a name, `after` so many seconds; with `code` 2 (SERVFAIL) or 3 (NXDOMAIN), or never."""

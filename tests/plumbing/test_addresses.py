@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,8 @@ import pytest
 from aiohttp import hdrs, web
 
 from acestep_fetch.core.model import HubName
-from tests.plumbing.island import Name, Resolver, hole, on_island
+from tests.plumbing.island import Name, Resolver, hole, on_island, with_hosts
+from tests.plumbing.programs import Program, microsocks, tinyproxy
 from tests.plumbing.world import REPO
 from tests.support.faults import Action, Rule
 from tests.support.hub import ThreadedHub
@@ -45,6 +46,7 @@ class Ran:
     said: str
     seconds: float
     whole: bool
+    looked_up: list[str]
 
 
 @dataclass
@@ -57,15 +59,15 @@ class Hubs:
     folder: Path
     runs: int = 0
 
-    def fetch(self, names: Mapping[str, Name], *arguments: str) -> Ran:
+    def fetch(self, names: Mapping[str, Name], *arguments: str, **more: str) -> Ran:
         """One run of the program, with that resolver."""
         self.runs += 1
         target = self.folder / str(self.runs)
-        with Resolver({"hf.test": HF, "ms.test": MS, "cdn.test": CDN, **names}).running():
+        with Resolver({"hf.test": HF, "ms.test": MS, "cdn.test": CDN, **names}).running() as resolver:
             began = time.monotonic()
             done = subprocess.run(
                 self.command(target, "--progress", "json", *arguments),
-                env=self.environment(),
+                env=self.environment() | more,
                 capture_output=True,
                 text=True,
                 check=False,
@@ -73,7 +75,7 @@ class Hubs:
             )
             seconds = time.monotonic() - began
         whole = (target / "Repo").exists() and tree_digests(target / "Repo") == tree_digests(self.root / REPO)
-        return Ran(done.returncode, done.stdout + done.stderr, seconds, whole)
+        return Ran(done.returncode, done.stdout + done.stderr, seconds, whole, resolver.asked)
 
     def command(self, target: Path, *arguments: str) -> list[str]:
         program = [sys.executable, "-m", "acestep_fetch"]
@@ -165,6 +167,22 @@ def test_a_resolver_that_is_slow(tmp_path: Path) -> None:
         usual = _usual(pair)
         names = {"hf.test": HF, "ms.test": MS, "cdn.test": CDN}
         _within(usual + 3 * slow + MORE, pair, {name: Name(known.v4, after=slow) for name, known in names.items()})
+
+
+@pytest.mark.parametrize("start", [tinyproxy, microsocks], ids=lambda start: start.__name__)
+@on_island
+def test_behind_a_proxy_names_are_the_proxys_business(
+    start: Callable[..., AbstractContextManager[Program]], tmp_path: Path
+) -> None:
+    """The hubs are in the proxy's own hosts file, and nowhere else; and nobody else is even asked for them."""
+    known = {"hf.test": HF, "ms.test": MS, "cdn.test": CDN}
+    with hubs(tmp_path) as pair, start(tmp_path) as proxy:
+        proxy.kill()
+        proxy.command = with_hosts(proxy.command, {name: at.v4[0] for name, at in known.items()}, tmp_path)
+        proxy.start()
+        ran = pair.fetch(dict.fromkeys(known, Name(code=3)), ALL_PROXY=proxy.url)
+        assert (ran.code, ran.whole) == (0, True), ran.said
+        assert not {name for name in ran.looked_up if name.endswith(".test")}
 
 
 @on_island
