@@ -144,9 +144,14 @@ def test_one_dead_address_of_four(where: str, tmp_path: Path) -> None:
         _within(usual + MORE, pair, {where: Name(("10.77.0.9", alive, "10.77.0.5", "10.77.0.6"))})
 
 
-@pytest.mark.parametrize("prefer", ["auto", "huggingface"])
 @pytest.mark.parametrize(
-    "fault", [Name(code=3), Name(code=2), Name(never=True)], ids=["nxdomain", "servfail", "silent"]
+    ("fault", "prefer"),
+    [
+        pytest.param(Name(code=3), "auto", id="nxdomain"),
+        pytest.param(Name(code=2), "huggingface", id="servfail"),
+        pytest.param(Name(never=True), "auto", id="silent"),
+        pytest.param(Name(never=True), "huggingface", id="silent, though preferred", marks=pytest.mark.long),
+    ],
 )
 @on_island
 def test_a_resolver_that_fails_for_one_hub(fault: Name, prefer: str, tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ async def test_a_proxy_that_refuses_the_content_network_only(
             assert "NO_PROXY" in (report.error.hint or "")
 
 
-@pytest.mark.parametrize("scheme", ["http", "socks5"])
+@pytest.mark.parametrize("scheme", ["http", pytest.param("socks5", marks=pytest.mark.long)])
 async def test_a_proxy_that_is_down(scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = f"127.0.0.1:{free_port()}"
     monkeypatch.setenv("ALL_PROXY", f"{scheme}://anna:s3cret@{place}")
@@ -251,8 +251,15 @@ async def test_a_proxy_that_is_down(scheme: str, tmp_path: Path, monkeypatch: py
         assert not run.peers()
 
 
-@pytest.mark.parametrize("start", [tinyproxy, microsocks], ids=lambda start: start.__name__)
-@pytest.mark.parametrize("comes_back", [True, False], ids=["comes back", "stays away"])
+@pytest.mark.parametrize(
+    ("start", "comes_back"),
+    [
+        pytest.param(tinyproxy, True, id="http, comes back"),
+        pytest.param(microsocks, True, id="socks, comes back"),
+        pytest.param(microsocks, False, id="socks, stays away"),
+        pytest.param(tinyproxy, False, id="http, stays away", marks=pytest.mark.long),
+    ],
+)
 async def test_a_proxy_that_dies_in_the_middle(
     start: Start, comes_back: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
