@@ -34,9 +34,9 @@ def fetch(options: Options | None = None, listener: Listener | None = None) -> R
     options = options or Options.from_environment()
     if report := up_to_date(options, listener):
         return report
-    import asyncio
+    from acestep_fetch.transport.lookups import run_async
 
-    return asyncio.run(fetch_async(options, listener))
+    return run_async(fetch_async(options, listener))
 
 
 def up_to_date(options: Options, listener: Listener | None = None) -> Report | None:
@@ -154,10 +154,12 @@ async def _connect(options: Options) -> AsyncIterator[Network]:
 
         async def open_transport() -> Transport:
             streams = await asyncio.to_thread(import_module, "acestep_fetch.transport.streams")
-            opened: Transport = await stack.enter_async_context(streams.Streams(connect_timeout=connect))
+            opened: Transport = await stack.enter_async_context(
+                streams.Streams(connect_timeout=connect, trust=api.trust, proxies=api.proxies)
+            )
             return opened
 
-        api = await stack.enter_async_context(HttpxApi(connect_timeout=connect))
+        api = await stack.enter_async_context(HttpxApi(connect_timeout=connect, ca_bundle=options.ca_bundle))
         hubs = (
             HuggingFace(api, options.huggingface_endpoint, options.token),
             ModelScope(api, options.modelscope_endpoint, options.modelscope_token),

@@ -63,6 +63,7 @@ class Options:
     modelscope_token: str | None = field(default=None, repr=False)
     huggingface_endpoint: str | None = None  # None: the SDK's, which reads HF_ENDPOINT
     modelscope_endpoint: str | None = None
+    ca_bundle: Path | None = None  # None: SSL_CERT_FILE and the like, else the system's certificates
     probe_url: str = GOOGLE_CHECK
     probe_deadline: float = 3.0
 
@@ -139,6 +140,7 @@ _VARIABLES: Final[Mapping[str, tuple[tuple[str, ...], Callable[[str], object]]]]
     "modelscope_token": (("MODELSCOPE_API_TOKEN",), str),
     "huggingface_endpoint": (("HF_ENDPOINT",), str),
     "modelscope_endpoint": (("MODELSCOPE_ENDPOINT", "MODELSCOPE_DOMAIN"), str),
+    "ca_bundle": (("ACESTEP_FETCH_CA_BUNDLE",), expanded),
     "probe_url": (("ACESTEP_FETCH_PROBE_URL",), str),
     "probe_deadline": (("ACESTEP_FETCH_PROBE_DEADLINE",), _seconds),
     "connections": (("ACESTEP_FETCH_CONNECTIONS",), parse_count),

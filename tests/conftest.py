@@ -1,4 +1,4 @@
-"""Nothing of the machine leaks into a test: no token, no endpoint, no proxy, no home."""
+"""Nothing of the machine leaks into a test: no token, no endpoint, no proxy, no certificates, no home."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-_LEAKS = ("HF_", "HUGGING", "MODELSCOPE_", "ACESTEP_", "XDG_")
+_LEAKS = ("HF_", "HUGGING", "MODELSCOPE_", "ACESTEP_", "XDG_", "SSL_CERT_", "REQUESTS_CA_", "CURL_CA_")
 
 
 @pytest.fixture(autouse=True)

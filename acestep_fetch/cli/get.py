@@ -27,6 +27,8 @@ examples:
   acestep-fetch verify                             are finished files still what they were? (offline)
   acestep-fetch repair                             fetch what is damaged, of large files only the pieces
   acestep-fetch serve ./checkpoints                share them on the LAN; see `acestep-fetch serve --help`
+
+proxies: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY (http://, https://, socks5://, with USER:PASSWORD@) and NO_PROXY
 """
 
 
@@ -57,6 +59,12 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("-d", "--dir", metavar="DIR", help="the checkpoints folder (default ./checkpoints)")
     how.add_argument("-t", "--token", help="Hugging Face token; better: --token-file, it stays out of `ps`")
     how.add_argument("--token-file", metavar="FILE", help="a file that holds the token")
+    how.add_argument(
+        "--ca-bundle",
+        metavar="FILE",
+        help="believe the certificates in FILE (PEM) and no others; else those of ACESTEP_FETCH_CA_BUNDLE, "
+        "SSL_CERT_FILE with SSL_CERT_DIR, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, the first that is set; else the system's",
+    )
     how.add_argument("--limit-rate", metavar="RATE", help="at most so much a second, all together, e.g. 80MB/s")
     how.add_argument("-x", "--connections", metavar="N", help="at most so many connections to one hub (default 32)")
     how.add_argument("-j", "--jobs", metavar="N", help="at most so many files at once")
@@ -93,6 +101,7 @@ def _options(given: argparse.Namespace) -> Options:
         dry_run=given.dry_run,
         prefer=parse_source(given.prefer_source) if given.prefer_source else None,
         token=_token(given),
+        ca_bundle=expanded(given.ca_bundle) if given.ca_bundle else None,
         connections=_told("--connections", given.connections, parse_count),
         jobs=_told("--jobs", given.jobs, parse_count),
         limit_rate=_told("--limit-rate", given.limit_rate, parse_size),
@@ -147,6 +156,7 @@ def run_loop(options: Options, display: Listener) -> Report | int:
     import asyncio
 
     from acestep_fetch import api
+    from acestep_fetch.transport.lookups import run_async
 
     stopped_by = list[int]()
 
@@ -158,7 +168,7 @@ def run_loop(options: Options, display: Listener) -> Report | int:
         return await api.fetch_async(options, display, stop_code=stop_code)
 
     try:
-        return asyncio.run(watched())
+        return run_async(watched())
     except (asyncio.CancelledError, KeyboardInterrupt):
         return stop_code()
 

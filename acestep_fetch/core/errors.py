@@ -63,6 +63,8 @@ class Failure(StrEnum):
     """Why one request to one source failed; `core.retry` turns it into what to do next."""
 
     UNREACHABLE = "unreachable"  # no connection, reset, timeout, TLS: about the host
+    UNTRUSTED = "certificate not trusted"  # about the host, and no retry helps
+    PROXY_REFUSES = "proxy refuses"  # about the way there, and no retry helps
     STALLED = "stalled"  # connected, and then silence: about the connection
     SHORT = "short body"  # the body ended early: about the connection
     BUSY = "busy"  # 408, 425, 429, 5xx: about the host, which may say for how long
@@ -85,9 +87,15 @@ class SourceError(NetworkError):
     name = "source"
 
     def __init__(
-        self, failure: Failure, message: str, *, retry_after: float | None = None, of_resolver: bool = False
+        self,
+        failure: Failure,
+        message: str,
+        *,
+        hint: str | None = None,
+        retry_after: float | None = None,
+        of_resolver: bool = False,
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, hint=hint)
         self.failure = failure
         self.retry_after = retry_after
         self.of_resolver = of_resolver

@@ -27,9 +27,11 @@ from acestep_fetch.engine.transfer import Flight, Transfer
 ENOUGH_FAILURES: Final = 3
 MOVE_AFTER: Final = 10.0  # seconds of silence after which a component is rather taken from the other hub
 _AT_ONCE: Final = frozenset((Failure.MISSING, Failure.REFUSED))
+_NO_WAY: Final = frozenset((Failure.UNTRUSTED, Failure.PROXY_REFUSES))  # no word about a file: nobody gets there
 _STRIKES: Final = {Failure.WRONG_REPLY: 3, Failure.WRONG_BYTES: 2, Failure.EXPIRED: 4, Failure.BUSY: 8}
 _OF_THE_HOST: Final = frozenset((Failure.UNREACHABLE, Failure.STALLED, Failure.BUSY, Failure.EXPIRED))
 _MOST_STRIKES: Final = 6
+_HINT: Final = "check the connection and run the same command again: what is there is kept"
 
 
 class Blame:
@@ -73,7 +75,7 @@ class Blame:
     def _perhaps_ban(self, transfer: Transfer, source: Source, error: SourceError) -> None:
         strikes, failure = transfer.strikes[source.name], error.failure
         others = [name for name in transfer.places if name != source.name and transfer.usable(name)]
-        hopeless = failure in _AT_ONCE or failure is Failure.BAD_TOKEN
+        hopeless = failure in _AT_ONCE or failure is Failure.BAD_TOKEN or failure in _NO_WAY
         if failure in (Failure.WRONG_REPLY, Failure.WRONG_BYTES):
             hopeless |= strikes >= (1 if others and failure is Failure.WRONG_BYTES else _STRIKES[failure])
         elif others and not source.score.is_suspect and self._sources[others[0]].down_since is None:
@@ -122,11 +124,15 @@ class Blame:
         down = [n for n in transfer.places if transfer.usable(n)]
         if down:
             names = " and ".join(n.title for n in down)
+            troubles = [(n, error) for n in down if (error := self._sources[n].trouble)]
+            said = [f"{n.title}: {error.failure} ({error.message})" for n, error in troubles]
             return NetworkError(
                 f"{transfer.label}: no answer from {names}",
-                hint="check the connection and run the same command again: what is there is kept",
-                attempts=transfer.attempts,
+                hint=next((error.hint for _, error in troubles if error.hint), _HINT),
+                attempts=transfer.attempts or said,
             )
+        if way := next((error for error in transfer.banned.values() if error.failure in _NO_WAY), None):
+            return NetworkError(f"{transfer.label}: {way.message}", hint=way.hint, attempts=transfer.attempts)
         if failures & {Failure.WRONG_BYTES, Failure.WRONG_REPLY}:
             return IntegrityError(
                 f"{transfer.label}: no source has bytes that match the listed digest",

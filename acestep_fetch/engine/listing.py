@@ -16,6 +16,8 @@ from acestep_fetch.engine.context import Context
 
 PREFERRED_PATIENCE: Final = 15.0  # seconds that the preferred hub's list is waited for while the other's is there
 
+_HINT: Final = "check the connection, or a proxy (HTTPS_PROXY); mirrors go into HF_ENDPOINT and MODELSCOPE_ENDPOINT"
+
 
 class Select(Protocol):
     """Which paths a user's patterns keep."""
@@ -44,8 +46,7 @@ class Listed:
         if any(isinstance(error, NetworkError) for error in errors):
             return NetworkError(
                 f"{repo}: no hub could be asked",
-                hint="check the connection, or a proxy (HTTPS_PROXY); "
-                "mirrors go into HF_ENDPOINT and MODELSCOPE_ENDPOINT",
+                hint=next((error.hint for error in errors if isinstance(error, NetworkError) and error.hint), _HINT),
                 attempts=attempts,
             )
         gravest = next(error for error in errors if not isinstance(error, NotFoundError))

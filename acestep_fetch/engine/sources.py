@@ -77,6 +77,7 @@ class Source:
         self.active = 0  # flights under way
         self.last_byte = 0.0  # when any of them brought something
         self.down_since: float | None = None  # when the failures that go on began
+        self.trouble: SourceError | None = None  # the last of them
         self._transport, self._context = transport, context
         self._links: dict[tuple[str, str], _Link] = {}
         self._direct = set[tuple[str, str]]()
@@ -108,7 +109,7 @@ class Source:
     def answered(self, seconds: float) -> None:
         """A first byte came, `seconds` after it was asked for."""
         self.score = scoring.after_first_byte(self.score, seconds)
-        self.down_since, self._outage = None, False
+        self.down_since, self.trouble, self._outage = None, None, False
 
     def failed(self, error: SourceError) -> bool:
         """A failure that is about the host. True where the source has just gone down by it."""
@@ -116,6 +117,7 @@ class Source:
         if error.of_resolver and error.retry_after is not None:
             self._resolver_from = max(self._resolver_from, now + error.retry_after + self._context.jitter())
             return False
+        self.trouble = error
         if self.down_since is None:
             self.down_since = now
         if error.failure is Failure.BUSY:

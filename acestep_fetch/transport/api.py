@@ -8,16 +8,21 @@ because queries carry cursors and signatures, nor httpx's own text where that co
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib import import_module
+from pathlib import Path
 from typing import Final, Self
 
 from acestep_fetch import __version__
-from acestep_fetch.core.errors import Failure, SourceError, UsageError
+from acestep_fetch.core.errors import Failure, SourceError
 from acestep_fetch.core.interfaces import ApiReply
+from acestep_fetch.transport.causes import system_text
 from acestep_fetch.transport.lean import httpx
+from acestep_fetch.transport.proxies import Proxies
+from acestep_fetch.transport.trust import tls_error, trust
 
 USER_AGENT: Final = f"acestep-fetch/{__version__}"
 LARGEST_BODY: Final = 64 * 1024 * 1024
@@ -25,7 +30,6 @@ MOST_REDIRECTS: Final = 10
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _CREDENTIALS: Final = frozenset({"authorization", "cookie"})
-_LOOPBACK: Final = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 
 # The first class that matches decides. Texts of our own where httpx's could quote a header or a URL.
 _MEANINGS: Final[tuple[tuple[type[Exception], Failure, str | None], ...]] = (
@@ -51,9 +55,13 @@ _MEANINGS: Final[tuple[tuple[type[Exception], Failure, str | None], ...]] = (
 class HttpxApi:
     """`core.interfaces.Api` on one `httpx.AsyncClient`; an async context manager that owns it.
 
-    Proxies of the environment are honoured, `NO_PROXY` too; loopback is always asked directly.
+    Certificates are believed by the word of `ca_bundle`, or of the environment (see `transport.trust`), and the
+    environment's proxies are used (`transport.proxies`): `trust` and `proxies` are there for others to use too.
     No cookie that a server sets is kept. `http` stands in for the network in tests.
     """
+
+    trust: ssl.SSLContext
+    proxies: Proxies
 
     def __init__(
         self,
@@ -61,36 +69,30 @@ class HttpxApi:
         timeout: float = 30.0,
         connect_timeout: float = 10.0,
         largest_body: int = LARGEST_BODY,
+        ca_bundle: Path | None = None,
         http: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._largest_body = largest_body
+        self._ca_bundle = ca_bundle
         self._http = http
         self._client: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
-        trusting = asyncio.create_task(asyncio.to_thread(httpx.create_ssl_context))  # reads some 150 certificates
+        """Raises `UsageError` for a proxy or certificates that cannot be used."""
+        self.proxies = Proxies.from_environment()
+        trusting = asyncio.create_task(asyncio.to_thread(trust, self._ca_bundle))  # reads some 150 certificates
         await asyncio.sleep(0)  # so that it has begun
-        import_module("httpcore")  # what the client imports first of all, meanwhile
-        try:
-            trust = await trusting
-        except OSError:  # ssl.SSLError is one
-            raise UsageError("the certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read") from None
-        try:
-            self._client = httpx.AsyncClient(
-                verify=trust,
-                transport=self._http,
-                mounts=None if self._http else dict.fromkeys(_LOOPBACK),
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-                headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip, deflate"},
-                follow_redirects=False,
-            )
-        except (ImportError, ValueError, httpx.InvalidURL):  # what httpx raises for a proxy it cannot use
-            raise UsageError(
-                "the proxy that the environment names cannot be used",
-                hint="look at HTTPS_PROXY, HTTP_PROXY and ALL_PROXY: http:// and https:// proxies work",
-            ) from None
+        ways = import_module("acestep_fetch.transport.ways")  # which imports httpcore, meanwhile
+        self.trust = await trusting
+        self._client = httpx.AsyncClient(
+            transport=self._http or ways.Ways(self.proxies, self.trust),
+            trust_env=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip, deflate"},
+            follow_redirects=False,
+        )
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -152,12 +154,18 @@ def place(url: str) -> str:
     return f"{parts.host}{port}{parts.path}"
 
 
+def _host(url: str) -> str:
+    return place(url).partition("/")[0]
+
+
 @contextmanager
 def translated(url: str) -> Iterator[None]:
     """The one place that knows httpx's exceptions."""
     try:
         yield
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:  # TimeoutError is an OSError
+        if told := tls_error(exc, _host(url)):
+            raise told from exc
         failure, text = meaning(exc)
         raise SourceError(failure, f"{place(url)}: {text}") from exc
 
@@ -166,7 +174,7 @@ def meaning(exc: Exception) -> tuple[Failure, str]:
     """What an exception of httpx or the system says about the source."""
     for kind, failure, text in _MEANINGS:
         if isinstance(exc, kind):
-            return failure, text if text is not None else str(exc) or kind.__name__
+            return failure, text if text is not None else system_text(exc) or str(exc) or kind.__name__
     raise TypeError(f"{type(exc).__name__} is not about the network") from exc
 
 

@@ -6,18 +6,18 @@ aiohttp's exceptions end here; `translated` is the one place that names them.
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from types import SimpleNamespace, TracebackType
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp.helpers import get_env_proxy_for_url
 from aiohttp.tracing import Trace
 from yarl import URL
 
@@ -25,7 +25,10 @@ from acestep_fetch import __version__
 from acestep_fetch.core.errors import Failure, SourceError
 from acestep_fetch.core.interfaces import Body, Request
 from acestep_fetch.core.pacing import Newcomer
+from acestep_fetch.transport.causes import system_text
 from acestep_fetch.transport.intake import Arrived, Intake, take_over
+from acestep_fetch.transport.proxies import Proxies, Proxy
+from acestep_fetch.transport.trust import tls_error
 
 READ_BUFFER: Final = 256 * 1024  # bytes a connection may hold before it stops reading from its socket
 KEEP_ALIVE: Final = 15.0
@@ -35,20 +38,28 @@ _NEARLY_THERE: Final = 1.0  # seconds that a connection begun ahead is waited fo
 class Streams:
     """The `Transport` of the product. Use as an async context manager; all connections end with it.
 
-    `connect_timeout` is in seconds. Silence after that is the engine's to judge.
+    `connect_timeout` is in seconds. Silence after that is the engine's to judge. `trust` (None: the system's) says
+    which certificates are believed, `proxies` (None: the environment's) by what way each host is reached.
     """
 
-    def __init__(self, *, connect_timeout: float) -> None:
+    def __init__(
+        self, *, connect_timeout: float, trust: ssl.SSLContext | None = None, proxies: Proxies | None = None
+    ) -> None:
         self._timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_timeout, sock_read=None)
+        self._connector: dict[str, Any] = {"ssl": trust or True, "limit": 0, "keepalive_timeout": KEEP_ALIVE}
+        self._proxies = proxies or Proxies.from_environment()
         self._session: aiohttp.ClientSession | None = None
-        self._proxies = dict[URL, dict[str, Any]]()  # by origin
+        self._socks = dict[Proxy, aiohttp.ClientSession]()
         self._least = dict[URL, float]()  # seconds of the quickest set-up of a connection, by origin
         self._ahead = defaultdict[URL, deque[asyncio.Task[None]]](deque)  # connections for requests to come, by origin
         self._trace = _setup_times()
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE, happy_eyeballs_delay=0.25)
-        self._session = aiohttp.ClientSession(
+        self._session = self._new_session(aiohttp.TCPConnector(**self._connector, happy_eyeballs_delay=0.25))
+        return self
+
+    def _new_session(self, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
             connector=connector,
             timeout=self._timeout,
             auto_decompress=False,
@@ -57,24 +68,24 @@ class Streams:
             read_bufsize=READ_BUFFER,
             trace_configs=[self._trace],
         )
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         if self._session:
-            await self._session.close()
+            for session in (self._session, *self._socks.values()):
+                await session.close()
             self._session = None
 
     async def connect(self, url: str, count: int) -> None:
         """See `core.interfaces.Transport.connect`. Nothing is opened where a proxy stands between."""
         try:
-            proxied = bool(await self._proxy(URL(url)))
+            origin, proxied = URL(url).origin(), bool(await self._proxies.find(url))
         except ValueError:  # not an address at all, which is for the request to find out
             return
         if self._session is not None and not proxied:
             connecting = [asyncio.create_task(self._connect(self._session, url)) for _ in range(count)]
-            self._ahead[URL(url).origin()].extend(connecting)
+            self._ahead[origin].extend(connecting)
             await asyncio.gather(*connecting, return_exceptions=True)
 
     async def _connect(self, session: aiohttp.ClientSession, url: str) -> None:
@@ -100,25 +111,34 @@ class Streams:
         self._least[origin] = least = min(timing.setup, self._least.get(origin, timing.setup))
         return Newcomer(timing.setup, least)
 
-    async def _proxy(self, url: URL) -> dict[str, Any]:
-        proxy = self._proxies.get(origin := url.origin())
-        if proxy is None:
-            proxy = self._proxies[origin] = await asyncio.to_thread(_proxy_for, url)
-        return proxy
+    async def _session_for(self, proxy: Proxy | None) -> aiohttp.ClientSession:
+        """A SOCKS proxy has a connector, and so a session, of its own."""
+        if self._session is None:
+            raise RuntimeError("Streams is used outside of its context")
+        if proxy is None or proxy.scheme != "socks5":
+            return self._session
+        if proxy not in self._socks:
+            socks = await asyncio.to_thread(import_module, "acestep_fetch.transport.socks")
+            if proxy not in self._socks:
+                self._socks[proxy] = self._new_session(socks.connector(proxy, **self._connector))
+        return self._socks[proxy]
 
     @asynccontextmanager
     async def get(self, request: Request) -> AsyncIterator[Body]:
         """Opens one stream. Leaving the context before the end of the body closes the connection."""
-        if self._session is None:
-            raise RuntimeError("Streams is used outside of its context")
         timing = _Timing()
-        with translated():
+        with translated(request.url):
+            proxy = await self._proxies.find(request.url)
+            session = await self._session_for(proxy)
             url = URL(request.url)
-            proxy = await self._proxy(url)
             await self._taken_up(url)
-            reply = await self._session.get(
-                url, headers=request.headers, allow_redirects=False, trace_request_ctx=timing, **proxy
-            )
+            with refusals(proxy, url.host or ""):
+                reply = await session.get(
+                    url, allow_redirects=False, trace_request_ctx=timing, **_through(proxy, request)
+                )
+        if proxy and reply.status == 407:
+            reply.close()
+            raise proxy.wants_login()
         body = _AiohttpBody(reply, self._setup(url, timing))
         try:
             yield body
@@ -126,14 +146,19 @@ class Streams:
             body.close()
 
 
-def _proxy_for(url: URL) -> dict[str, Any]:
-    """The environment's proxy for `url`. aiohttp's `trust_env` would look for it, and into ``.netrc``, in two visits to
-    a thread for every request, and fail where it finds credentials beside our own."""
-    try:
-        proxy, auth = get_env_proxy_for_url(url)
-    except LookupError:
-        return {}
-    return {"proxy": proxy, "proxy_auth": auth}
+def _through(proxy: Proxy | None, request: Request) -> dict[str, Any]:
+    """What aiohttp is told of the request's headers, and of an HTTP proxy: its login is for the proxy's own ears, so it
+    is in the request only where the proxy is whom we ask.
+
+    aiohttp's `trust_env` would look for the proxy, and into ``.netrc``, in two visits to a thread for every request,
+    know nothing of ``ALL_PROXY``, and fail where it finds credentials beside our own.
+    """
+    if proxy is None or proxy.scheme == "socks5":
+        return {"headers": request.headers}
+    told, login = {"proxy": URL(proxy.url), "headers": request.headers}, proxy.login
+    if login and request.url.startswith("https:"):
+        return {**told, "proxy_headers": login}
+    return {**told, "headers": {**request.headers, **login}}
 
 
 @dataclass(slots=True)
@@ -213,7 +238,25 @@ class _AiohttpBody:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def refusals(proxy: Proxy | None, host: str) -> Iterator[None]:
+    """What went wrong at or before the proxy on the way to `host`."""
+    if proxy is None:
+        yield
+    elif proxy.scheme == "socks5":
+        socks = import_module("acestep_fetch.transport.socks")
+        with socks.translated(proxy, host):
+            yield
+    else:
+        try:
+            yield
+        except aiohttp.ClientHttpProxyError as exc:
+            raise proxy.refusal(host, exc.status) from exc
+        except aiohttp.ClientProxyConnectionError as exc:
+            raise proxy.unreachable(_plain(exc.os_error)) from exc
+
+
+@contextmanager
+def translated(url: str = "") -> Iterator[None]:
     """aiohttp's exceptions as `SourceError`; messages name no URL, which may be signed."""
     try:
         yield
@@ -222,7 +265,7 @@ def translated() -> Iterator[None]:
     except (aiohttp.ClientResponseError, aiohttp.http.HttpProcessingError) as exc:
         raise SourceError(Failure.WRONG_REPLY, "not an HTTP reply") from exc
     except (aiohttp.ClientConnectorCertificateError, ssl.SSLError) as exc:
-        raise SourceError(Failure.UNREACHABLE, "TLS: the certificate is not trusted") from exc
+        raise _of_tls(exc, url) from exc
     except aiohttp.ClientConnectorError as exc:
         raise SourceError(Failure.UNREACHABLE, _plain(exc.os_error)) from exc
     except ValueError as exc:  # aiohttp.InvalidURL, and what yarl and the codecs raise; but TLS's are ValueErrors too
@@ -231,11 +274,14 @@ def translated() -> Iterator[None]:
         raise SourceError(Failure.UNREACHABLE, _plain(exc)) from exc
 
 
+def _of_tls(exc: Exception, url: str) -> SourceError:
+    host = urlsplit(url).hostname or "TLS"
+    return tls_error(exc, host) or SourceError(Failure.UNREACHABLE, f"{host}: TLS failed")
+
+
 def _plain(exc: BaseException) -> str:
     if isinstance(exc, (TimeoutError, asyncio.TimeoutError)):
         return "no answer in time"
-    if isinstance(exc, OSError) and exc.errno and exc.errno > 0:  # those of DNS are negative
-        return os.strerror(exc.errno)
-    if isinstance(exc, OSError) and exc.strerror:
-        return exc.strerror
+    if said := system_text(exc):
+        return said
     return {"ServerDisconnectedError": "the server closed the connection"}.get(type(exc).__name__, type(exc).__name__)

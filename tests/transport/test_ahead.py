@@ -77,14 +77,12 @@ async def test_what_cannot_be_opened_is_nobodys_trouble(url: str) -> None:
 
 
 async def test_nothing_is_opened_past_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     async with serving() as server:
+        monkeypatch.setenv("http_proxy", server.url)
         async with Streams(connect_timeout=5) as streams:
-            await streams.connect(server.url, 2)
+            await streams.connect("http://hub.example/", 2)
             assert server.connections == 0
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
-        async with Streams(connect_timeout=5) as streams:
-            await streams.connect(server.url, 2)
+            await streams.connect(server.url, 2)  # this machine itself is never asked through a proxy
             await ask(streams, server.url)
             assert server.connections == 2
 

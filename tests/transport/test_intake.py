@@ -191,6 +191,7 @@ async def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 async def test_a_certificate_that_is_not_trusted_is_said_to_be_one(tmp_path: Path) -> None:
     _, context = certified(tmp_path)
     async with serving(whole, context) as (_, url), Streams(connect_timeout=5) as streams:
-        with pytest.raises(SourceError, match="certificate is not trusted") as caught:
+        with pytest.raises(SourceError, match="certificate is not trusted: self-signed certificate") as caught:
             await filled(streams, url, 1000)
-        assert caught.value.failure is Failure.UNREACHABLE
+        assert caught.value.failure is Failure.UNTRUSTED
+        assert "--ca-bundle" in (caught.value.hint or "")
