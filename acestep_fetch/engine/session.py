@@ -20,9 +20,11 @@ from acestep_fetch.engine.components import ModelWork
 from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.opening import Network, Opening
 from acestep_fetch.engine.readiness import look
+from acestep_fetch.engine.recorded import record_of
 from acestep_fetch.engine.report import FileReport
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.lease import Holder, Lease
+from acestep_fetch.storage.receipts import Receipt
 from acestep_fetch.storage.sweeping import sweep
 
 if TYPE_CHECKING:
@@ -34,8 +36,11 @@ Connect = Callable[[], AbstractAsyncContextManager[Network]]
 class Session:
     """Use once: `run` it, then read `works` and `plan`."""
 
-    def __init__(self, context: Context, models: Sequence[Model], connect: Connect) -> None:
-        self.works = [ModelWork(model) for model in models]
+    def __init__(
+        self, context: Context, models: Sequence[Model], connect: Connect, receipt: Receipt | None = None
+    ) -> None:
+        self._record = record_of(receipt) if receipt else None
+        self.works = [ModelWork(model, record=self._record) for model in models]
         self.plan: tuple[FileReport, ...] = ()
         self.unavailable = list[Model]()
         self._context, self._connect = context, connect
@@ -52,7 +57,8 @@ class Session:
             if all(work.ready for work in self.works):
                 return
             async with self._connect() as network, _unwrapped(), asyncio.TaskGroup() as group:
-                opening = Opening([work.model.repo for work in self.open_works], network, group, self._context)
+                pins = self._record.pins if self._record else {}
+                opening = Opening([work.model.repo for work in self.open_works], network, group, self._context, pins)
                 transport = await opening.transport()
                 engine = await asyncio.to_thread(import_module, "acestep_fetch.engine.run")  # slow, and not needed yet
                 run: Run = engine.Run(self.works, network.hubs, opening, transport, group, self._context)
@@ -89,7 +95,7 @@ class Session:
         said = 0.0
         while True:
             try:
-                taken = await self._context.disk.acquire(partial(Lease.take, path), _give_back)
+                taken = await self._context.disk.acquire(path, partial(Lease.take, path), _give_back)
             except OSError as exc:
                 raise platform.explain(exc, path.parent) from exc
             if isinstance(taken, Lease):
