@@ -33,9 +33,15 @@ class Hubs:
             **more,
         }
 
-    def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, patch: str = "", **more: str) -> subprocess.Popen[str]:
+        """The program; `patch` is code that is run in its process before it."""
+        how = (
+            ["-c", f"{patch}\nfrom acestep_fetch.cli.main import program\nprogram()"]
+            if patch
+            else ["-m", "acestep_fetch"]
+        )
         return subprocess.Popen(
-            [sys.executable, "-m", "acestep_fetch", *arguments],
+            [sys.executable, *how, *arguments],
             env=self.environment(**more),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -46,6 +52,11 @@ class Hubs:
         process = self.start(*arguments, **more)
         out, err = process.communicate(timeout=110)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    @property
+    def connections(self) -> int:
+        """That are open now."""
+        return sum(hub.hub.connections for hub in (self.hf, self.ms))
 
     @property
     def sent(self) -> int:

@@ -1,4 +1,4 @@
-"""Several processes on one folder, and what happens to one of them from outside."""
+"""Several processes on one folder, a process that is stopped for a while, and one that nobody listens to."""
 
 from __future__ import annotations
 
@@ -91,37 +91,6 @@ async def test_a_disk_whose_locks_lie_never_makes_a_wrong_file(tmp_path: Path, m
             assert last.report.exit_code == 0, last.said[-1000:]
             assert is_copy(w)
             subprocess.run(["rm", "-rf", str(w.folder)], check=True)
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_with_many_connections_ends_the_run_soon(number: int, code: int, tmp_path: Path) -> None:
-    root = _made(tmp_path, 400 * MIB)
-    with hubs(root, throttle=1.9e6) as pair:
-        process = pair.start("--dir", str(tmp_path / "out"), *FLAGS)
-        _until(lambda: pair.sent > 60 * MIB)
-        began = time.monotonic()
-        process.send_signal(number)
-        out, err = process.communicate(timeout=30)
-        took = time.monotonic() - began
-        assert process.returncode == code, err
-        assert events(out)[-1]["exit_code"] == code
-        open_then = {e.peer for hub in (pair.hf, pair.ms) for e in hub.recorder.entries if e.kind.value == "content"}
-        print(f"\n{len(open_then)} connections, ended after {took:.2f} s")
-        assert took < 0.5 * 5
-        ran = pair.run("--dir", str(tmp_path / "out"), *FLAGS, "--dry-run")
-        plan = next(line for line in events(ran.stdout) if line["event"] == "plan")
-        assert plan["partial"] > 40 * MIB
-
-
-def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
-    root = _made(tmp_path, 100 * MIB)
-    with hubs(root, throttle=1e6) as pair:
-        process = pair.start("--dir", str(tmp_path / "out"), *FLAGS)
-        _until(lambda: pair.sent > 5 * MIB)
-        process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
-        assert process.returncode == 130
 
 
 @pytest.mark.parametrize(
