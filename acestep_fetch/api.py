@@ -99,8 +99,8 @@ async def fetch_async(
     `record` is what a model was when it was fetched: it is made that again, from wherever its bytes can still be had,
     whatever the hubs have by now. `options` name that one model then.
 
-    A run that stands still without a reason ends with `StuckError`. Where the event loop itself is blocked, nothing can
-    end it but a `host`; without one, that is logged.
+    A run that stands still without a reason ends with `StuckError`. Where the event loop itself is blocked, or the end
+    stands still too, nothing can end it but a `host`; without one, that is logged.
     """
     import asyncio
 
@@ -124,19 +124,15 @@ async def fetch_async(
             context.emit(_finished(report, ledger))
             return report
 
-        def last_resort(blocked: FetchError) -> None:
-            nonlocal error
-            error = blocked
-            _last_resort(blocked, host, tell_end)
-
-        def leave() -> None:
+        def leave(because: FetchError | None) -> None:
             nonlocal error, stopped
             if host:
-                error = watchdog.error
-                stopped = None if error else host.stop_code
+                error, stopped = because, None if because else host.stop_code
                 host.leave(tell_end().exit_code)
+            elif because:
+                _log(because)
 
-        watchdog = Watchdog(context, last_resort)
+        watchdog = Watchdog(context, leave)
         try:
             models = wanted_models(options)
             context.emit(RunStarted(__version__, str(folder), tuple(model.name for model in models)))
@@ -144,7 +140,7 @@ async def fetch_async(
                 context.emit(Note("info", note))
             session = Session(context, models, lambda: _connect(options), record)
             async with watchdog:
-                await in_order(session.run(), context, leave if host else None)
+                await in_order(session.run(), context, lambda: leave(watchdog.error))
         except FetchError as exc:
             error = exc
         except asyncio.CancelledError:
@@ -158,11 +154,7 @@ async def fetch_async(
     return report
 
 
-def _last_resort(error: FetchError, host: Host | None, tell_end: Callable[[], Report]) -> None:
-    """The event loop is blocked: the process is left where it may be."""
-    if host:
-        host.leave(tell_end().exit_code)
-        return
+def _log(error: FetchError) -> None:
     import logging
 
     logging.getLogger(__name__).critical("%s", error.message)

@@ -13,10 +13,10 @@ _PATIENCE: Final = 0.3  # seconds in which no call to the disk comes back
 _STEP: Final = 0.05
 
 
-async def in_order(work: Coroutine[Any, Any, None], context: Context, leave: Callable[[], None] | None) -> None:
+async def in_order(work: Coroutine[Any, Any, None], context: Context, leave: Callable[[], None]) -> None:
     """Runs `work`. A cancel reaches it and waits for its end.
 
-    Where the disk does not answer meanwhile, `leave` is called: it ends the process, if there is one to end.
+    Where the disk does not answer meanwhile, `leave` is called, once: it ends the process, if there is one to end.
     Nothing is lost that a kill would not cost, because the journal needs no sync to be safe.
     """
     task = asyncio.create_task(work, name="session")
@@ -29,15 +29,14 @@ async def in_order(work: Coroutine[Any, Any, None], context: Context, leave: Cal
     task.result()
 
 
-async def _ended(task: asyncio.Task[None], context: Context, leave: Callable[[], None] | None) -> None:
+async def _ended(task: asyncio.Task[None], context: Context, leave: Callable[[], None]) -> None:
     quiet, ended = 0.0, context.disk.ended
     while not task.done():  # however often the caller is cancelled
         with suppress(asyncio.CancelledError):
             await asyncio.wait([task], timeout=_STEP)
         quiet = quiet + _STEP if context.disk.ended == ended else 0.0  # counted, because we may be late ourselves
         ended = context.disk.ended
-        if leave and quiet >= _PATIENCE:
+        if quiet >= _PATIENCE > quiet - _STEP:
             leave()
-            return
     if not task.cancelled():
         task.exception()  # seen: the stop is what counts

@@ -25,6 +25,7 @@ from acestep_fetch.engine.context import Context
 _SAY_AFTER: Final = 5  # looks without a sign of life after which it is said what is waited for,
 _SAY_AGAIN: Final = 10  # and looks until it is said again
 _NAMED: Final = 3  # of many, those that are named
+_OURS: Final = Path(__file__).parents[1]
 
 LastResort = Callable[[StuckError], None]
 
@@ -32,7 +33,8 @@ LastResort = Callable[[StuckError], None]
 class Watchdog:
     """Around what it watches: an async context manager, which raises `StuckError` where it had to end that.
 
-    `last_resort` is called in the watchdog's thread where nothing can be ended, because the event loop is blocked.
+    `last_resort` is called in the watchdog's thread where nothing can be ended: the event loop is blocked, or the end
+    stands still as well.
     """
 
     def __init__(self, context: Context, last_resort: LastResort) -> None:
@@ -68,6 +70,9 @@ class Watchdog:
             watched, verdict = after_look(watched, self._context.clock(), self._seen(), self._bound)
             if verdict is Verdict.BLOCKED:
                 self._last_resort(_blocked(watched.deaf, self._home))
+                return
+            if self.error and watched.silent >= 2 * self._bound:  # it does not even end
+                self._last_resort(self.error)
                 return
             self._heed(verdict, watched)
 
@@ -133,22 +138,22 @@ def _blocked(seconds: float, home: int) -> StuckError:
 
 
 def _waiting_tasks(tasks: Iterable[asyncio.Task[Any]]) -> Iterator[str]:
-    """A line for each place where tasks wait, with the names of some of them. Names and places hold no secrets."""
+    """A line for each place where tasks of ours wait, with the names of some. Names and places hold no secrets."""
     names = defaultdict[str, list[str]](list)
     for task in tasks:
-        names[_innermost(task.get_coro())].append(task.get_name())
+        frames = list(_suspended(task.get_coro()))
+        if frames and Path(frames[0].f_code.co_filename).is_relative_to(_OURS):
+            names[_few([_place(frame) for frame in reversed(frames)], " < ")].append(task.get_name())
     for place, found in sorted(names.items()):
         yield f"{place}: {_few(sorted(found))}"
 
 
-def _innermost(awaited: Any) -> str:
-    """Where a suspended coroutine waits: the last of those that await one another."""
-    place = "?"
+def _suspended(awaited: Any) -> Iterator[FrameType]:
+    """The frames of a suspended coroutine and of those that it awaits, innermost last."""
     while awaited is not None:
-        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)
-        place = _place(frame) if frame else place
+        if frame := getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None):
+            yield frame
         awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
-    return place
 
 
 def _places(frame: FrameType | None) -> Iterator[str]:
