@@ -45,7 +45,7 @@ class Watchdog:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._answers, self._asked = 0, False
-        self._beats_then, self._quiet, self._unsaid = -1, 0, 0
+        self._beats_then, self._quiet, self._unsaid = -1, 0, _SAY_AGAIN
 
     async def __aenter__(self) -> Self:
         task = asyncio.current_task()
