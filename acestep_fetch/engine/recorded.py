@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from acestep_fetch.catalogue.models import MAIN
 from acestep_fetch.core.errors import NotFoundError
 from acestep_fetch.core.merge import ComponentManifest, recorded_component
 from acestep_fetch.core.model import SHA1_HEX, HubName, RemoteFile, Snapshot
@@ -29,24 +30,26 @@ class RecordedComponent:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """`pins` are the commits that the hubs had. `of` says which model's it is."""
+    """`pins` are the commits that the hubs had."""
 
-    of: str
+    model: str
+    repo: str
     components: tuple[RecordedComponent, ...]
     pins: Mapping[HubName, str]
+
+    @property
+    def newest(self) -> str:
+        """What to do where a recorded version is gone."""
+        command = "acestep-fetch" if self.model == MAIN else f"acestep-fetch --skip-main --model {self.repo}"
+        return f"`{command}` replaces what differs with the newest version"
 
     def nowhere(self, path: str) -> NotFoundError:
         """No hub has the bytes of the file `path` any more."""
         pins = ", ".join(f"{hub.title} {commit[:12]}" for hub, commit in self.pins.items())
         return NotFoundError(
             f"{path}: no hub has the version any more that was fetched ({pins or 'its commit was not recorded'})",
-            hint=newest(self.of),
+            hint=self.newest,
         )
-
-
-def newest(model: str) -> str:
-    """What to do where a recorded version is gone."""
-    return f"`acestep-fetch --model {model}` replaces what differs with the newest version"
 
 
 def record_of(receipt: Receipt) -> Record | None:
@@ -61,7 +64,7 @@ def record_of(receipt: Receipt) -> Record | None:
         components.append(RecordedComponent(name, HubName(hub), commit, files))
         pins.setdefault(HubName(hub), commit)
     pins = {hub: commit for hub, commit in pins.items() if SHA1_HEX.fullmatch(commit)}
-    return Record(receipt.model, tuple(components), pins)
+    return Record(receipt.model, receipt.repo, tuple(components), pins)
 
 
 def _inside(file: ReceiptFile, component: str, receipt: Receipt) -> str | None:

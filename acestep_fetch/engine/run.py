@@ -24,7 +24,6 @@ from acestep_fetch.engine.listing import Listed
 from acestep_fetch.engine.opening import Opening
 from acestep_fetch.engine.planning import Job, Planner, build_components, known_sizes, report_files
 from acestep_fetch.engine.publishing import Publisher
-from acestep_fetch.engine.recorded import newest
 from acestep_fetch.engine.repair import Repair
 from acestep_fetch.engine.report import FileReport
 from acestep_fetch.engine.scheduler import Scheduler
@@ -315,10 +314,9 @@ class Run:
     async def _give_up(self, component: Component, path: str, error: FetchError) -> None:
         """The component will not be complete: what only it needs is not fetched any further (and kept)."""
         component.error = error
-        if component.record and isinstance(error, NotFoundError):
-            error.hint = error.hint or newest(
-                next(work.model.name for work in self._works if component in work.components)
-            )
+        work = next(work for work in self._works if component in work.components)
+        if work.record and isinstance(error, NotFoundError):
+            error.hint = error.hint or work.record.newest
         self._context.emit(FileFailed(component.label(path), error.name, error.message))
         for job in self._planner.jobs.values():
             if all(target.error for target, _ in job.targets):

@@ -38,7 +38,7 @@ class Silence:
             self.longest, self.since = now - self.heard, self.last
         if not isinstance(event, Detail):  # what only --verbose tells is no news
             self.last = str(event)
-            self.heard = max(self.heard, now + event.seconds if isinstance(event, Waiting) else now)
+            self.heard = now + event.seconds if isinstance(event, Waiting) else now
 
 
 @dataclass

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import acestep_fetch
 from acestep_fetch.core.model import HubName
 from tests.support.hub import ThreadedHub
 
@@ -29,7 +30,7 @@ class Hubs:
             "HF_ENDPOINT": self.hf.url,
             "MODELSCOPE_ENDPOINT": self.ms.url,
             "ACESTEP_FETCH_PROBE_URL": f"{self.hf.url}/api/models/ACE-Step/Ace-Step1.5",
-            "PYTHONPATH": "",
+            "PYTHONPATH": str(Path(acestep_fetch.__file__).parents[1]),  # the code under test, wherever that is
             **more,
         }
 
