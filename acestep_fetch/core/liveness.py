@@ -8,7 +8,7 @@ it: an announced wait does until its end, and a disk that has not answered does 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
 from typing import Final
@@ -56,7 +56,7 @@ class Watched:
     silent: float = 0.0  # since a sign of life, while nothing explains it
     deaf: float = 0.0  # since the event loop answered
     ages: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))  # of the disk's calls
-    say_at: float = SLOW_DISK  # the age of a call at which the disk is called slow
+    said_at: float = 0.0  # the age of a call at which the disk was last called slow; 0: it is not
 
     @property
     def oldest(self) -> float:
@@ -75,7 +75,7 @@ def after_look(before: Watched, now: float, seen: Seen, bound: float) -> tuple[W
         silent=0.0 if moved else before.silent + (0.0 if explained else lived),
         deaf=0.0 if seen.answers != before.seen.answers else before.deaf + lived,
         ages=ages,
-        say_at=before.say_at,
+        said_at=before.said_at,
     )
     return _judged(watched, bound)
 
@@ -85,13 +85,8 @@ def _judged(watched: Watched, bound: float) -> tuple[Watched, Verdict]:
         return watched, Verdict.BLOCKED
     if watched.silent >= bound and watched.deaf <= 2 * TICK:
         return watched, Verdict.STUCK
-    if watched.oldest >= watched.say_at:
-        again = watched.oldest + min(watched.oldest, SAID_AT_LEAST_EVERY)
-        return _saying_at(watched, again), Verdict.SLOW_DISK
-    if watched.say_at > SLOW_DISK and watched.oldest < SLOW_DISK:
-        return _saying_at(watched, SLOW_DISK), Verdict.DISK_IS_BACK
+    if watched.said_at and watched.oldest < SLOW_DISK:
+        return replace(watched, said_at=0.0), Verdict.DISK_IS_BACK
+    if watched.oldest >= max(SLOW_DISK, watched.said_at + min(watched.said_at, SAID_AT_LEAST_EVERY)):
+        return replace(watched, said_at=watched.oldest), Verdict.SLOW_DISK
     return watched, Verdict.ALIVE
-
-
-def _saying_at(watched: Watched, age: float) -> Watched:
-    return Watched(watched.looked, watched.seen, watched.silent, watched.deaf, watched.ages, age)

@@ -143,5 +143,7 @@ class Watch:
         if not flights or now - moved < _SAY_WAITING or any(flight.held_up for flight in flights):
             return None
         names = " and ".join(sorted({flight.source.name.title for flight in flights}))
-        since = min(flight.transfer.failing_since or flight.began for flight in flights)
-        return Waiting(f"no data from {names}", max(0.0, self._context.options.give_up_after - (now - since)))
+        options = self._context.options
+        silent_until = min(flight.last_byte for flight in flights) + 3 * options.stall_timeout
+        failing = min(flight.transfer.failing_since or silent_until for flight in flights)
+        return Waiting(f"no data from {names}", max(0.0, failing + options.give_up_after - now))

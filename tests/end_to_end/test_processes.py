@@ -42,22 +42,23 @@ def _until(condition: Callable[[], object], seconds: float = 60.0) -> None:
 
 
 def test_eight_at_once_fetch_once(tmp_path: Path) -> None:
-    root = _made(tmp_path)
-    with hubs(root, throttle=0.7e6) as pair:
-        running = [pair.start("--dir", str(tmp_path / "out"), *FLAGS) for _ in range(8)]  # the owner needs 5 s or so
+    size = 120 * MIB
+    root = _made(tmp_path, size)
+    with hubs(root, throttle=2e6) as pair:
+        running = [pair.start("--dir", str(tmp_path / "out"), *FLAGS) for _ in range(8)]
         ended = [(process.communicate(timeout=110), process.returncode) for process in running]
         assert [code for _, code in ended] == [0] * 8, [err for (_, err), _ in ended]
-        assert pair.sent <= 1.05 * (40 * MIB + 70_300)
+        assert pair.sent <= 1.05 * (size + 70_300)
     assert all(events(out)[-1]["models"] == {"large": "ready"} for (out, _), _ in ended)
     assert sum(events(out)[-1]["bytes_fetched"] > 0 for (out, _), _ in ended) == 1
     assert _is_right(tmp_path)
     waits = [[e for e in events(out) if e["event"] == "waiting" and e["total"]] for (out, _), _ in ended]
     assert sum(bool(each) for each in waits) == 7
     for each in filter(None, waits):  # the owner's bytes
-        assert {event["total"] for event in each} == {40 * MIB + 70_300}
+        assert {event["total"] for event in each} == {size + 70_300}
         done = [event["done"] for event in each]
         assert done == sorted(set(done))
-        assert 0 < done[0] <= done[-1] <= 40 * MIB + 70_300
+        assert 0 < done[0] <= done[-1] <= size + 70_300
 
 
 def test_who_waits_takes_over_when_the_owner_is_killed(tmp_path: Path) -> None:

@@ -117,7 +117,6 @@ async def test_a_disk_that_does_not_answer_is_told_and_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(liveness, "SLOW_DISK", 0.5)
-    monkeypatch.setattr(liveness.Watched.__init__, "__defaults__", (0.0, 0.0, {}, 0.5))
     frozen, write = threading.Event(), platform.write_many_at
 
     def hangs(*how: Any) -> None:
