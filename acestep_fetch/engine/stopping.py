@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from acestep_fetch.engine.context import Context
 
-_PATIENCE: Final = 0.3  # seconds in which no call to the disk comes back
-_STEP: Final = 0.05
+_STEP: Final = 0.05  # seconds between two looks,
+_PATIENCE: Final = 6  # and looks in a row that see no call to the disk come back
 
 
 async def in_order(work: Coroutine[Any, Any, None], context: Context, leave: Callable[[], None]) -> None:
@@ -30,13 +30,13 @@ async def in_order(work: Coroutine[Any, Any, None], context: Context, leave: Cal
 
 
 async def _ended(task: asyncio.Task[None], context: Context, leave: Callable[[], None]) -> None:
-    quiet, ended = 0.0, context.disk.ended
+    quiet, ended = 0, context.disk.ended
     while not task.done():  # however often the caller is cancelled
         with suppress(asyncio.CancelledError):
             await asyncio.wait([task], timeout=_STEP)
-        quiet = quiet + _STEP if context.disk.ended == ended else 0.0  # counted, because we may be late ourselves
+        quiet = quiet + 1 if context.disk.ended == ended else 0  # counted, because we may be late ourselves
         ended = context.disk.ended
-        if quiet >= _PATIENCE > quiet - _STEP:
+        if quiet == _PATIENCE:
             leave()
     if not task.cancelled():
         task.exception()  # seen: the stop is what counts

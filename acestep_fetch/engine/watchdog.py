@@ -18,7 +18,7 @@ from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
 from acestep_fetch.core.errors import StuckError
-from acestep_fetch.core.events import Detail, Note, Waiting
+from acestep_fetch.core.events import Detail, Event, Note, Waiting
 from acestep_fetch.core.liveness import TICK, Seen, Verdict, Watched, after_look, longest_silence
 from acestep_fetch.engine.context import Context
 
@@ -87,7 +87,7 @@ class Watchdog:
         elif verdict is Verdict.SLOW_DISK:
             self._on_loop(self._say_slow, watched.oldest)
         elif verdict is Verdict.DISK_IS_BACK:
-            self._on_loop(self._context.emit, Note("info", "the disk answers again"))
+            self._on_loop(self._tell, Note("info", "the disk answers again"))
         if not self._asked:
             self._asked = True
             self._on_loop(self._answer)
@@ -116,7 +116,11 @@ class Watchdog:
         if calls := list(self._context.disk.under_way.values()):
             what = _few([call or str(self._context.layout.root) for call in calls])
             text = f"the disk has not answered for {seconds:.0f} s: {what}; waiting for it"
-            self._context.emit(Note("warning", text))
+            self._tell(Note("warning", text))
+
+    def _tell(self, event: Event) -> None:
+        if not self._over.is_set():  # a run's last event is told by then
+            self._context.emit(event)
 
     def _end(self, silent: float) -> None:
         """Ends the run in order, and tells where everything stood."""

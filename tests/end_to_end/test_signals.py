@@ -195,7 +195,7 @@ def _reads(pid: int, name: str) -> bool:
 @pytest.mark.parametrize("what", ["a disk that does not answer", "a blocked event loop"])
 def test_a_second_signal_does_not_wait(what: str, tmp_path: Path) -> None:
     root = _made(tmp_path)
-    patient = "from acestep_fetch.engine import stopping\nstopping._PATIENCE = 100\n"
+    patient = "from acestep_fetch.engine import stopping\nstopping._PATIENCE = 2000\n"
     blocked = """
 import sys, time
 from acestep_fetch.engine.run import Run
