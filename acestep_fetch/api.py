@@ -132,6 +132,10 @@ async def fetch_async(
             elif because:
                 _log(because)
 
+        def hurry() -> None:
+            if host:
+                leave(watchdog.error)
+
         watchdog = Watchdog(context, leave)
         try:
             models = wanted_models(options)
@@ -140,7 +144,7 @@ async def fetch_async(
                 context.emit(Note("info", note))
             session = Session(context, models, lambda: _connect(options), record)
             async with watchdog:
-                await in_order(session.run(), context, lambda: leave(watchdog.error))
+                await in_order(session.run(), context, hurry)
         except FetchError as exc:
             error = exc
         except asyncio.CancelledError:
