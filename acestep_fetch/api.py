@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from acestep_fetch import __version__
@@ -19,6 +20,7 @@ from acestep_fetch.engine.readiness import look
 from acestep_fetch.engine.report import Ledger, Report, overall
 from acestep_fetch.options import Options
 from acestep_fetch.storage.layout import Layout, choose_folder
+from acestep_fetch.storage.receipts import Receipt
 
 if TYPE_CHECKING:
     from acestep_fetch.core.interfaces import Transport
@@ -68,19 +70,44 @@ def up_to_date(options: Options, listener: Listener | None = None) -> Report | N
     return report
 
 
+@dataclass(slots=True)
+class Host:
+    """The process around a run, where it has nothing else to do and may end with it.
+
+    `leave` ends it at once, as a kill would, with an exit code. It is called, perhaps from another thread, where a run
+    cannot end in order: the disk does not answer, or the event loop is blocked. `stop_code` is the exit code of a run
+    that is cancelled.
+    """
+
+    leave: Callable[[int], None]
+    stop_code: int = 130
+
+
 async def fetch_async(
-    options: Options | None = None, listener: Listener | None = None, *, stop_code: Callable[[], int] = lambda: 130
+    options: Options | None = None,
+    listener: Listener | None = None,
+    *,
+    host: Host | None = None,
+    record: Receipt | None = None,
 ) -> Report:
     """Makes the models that `options` names ready, and reports.
 
     Nothing of what can go wrong with hubs, files or the disk is raised: it is in the report (`Report.error`,
     `Report.raise_for_error`). Cancelling is a clean stop: what has arrived is kept for the next run, and `RunFinished`
-    is still told, with the exit code that `stop_code` gives. A listener that raises is logged and otherwise ignored.
+    is still told, with the exit code of a stop. A listener that raises is logged and otherwise ignored.
+
+    `record` is what a model was when it was fetched: it is made that again, from wherever its bytes can still be had,
+    whatever the hubs have by now. `options` name that one model then.
+
+    A run that stands still without a reason ends with `StuckError`. Where the event loop itself is blocked, or the end
+    stands still too, nothing can end it but a `host`; without one, that is logged.
     """
     import asyncio
 
     from acestep_fetch.engine.context import Context
     from acestep_fetch.engine.session import Session
+    from acestep_fetch.engine.stopping import in_order
+    from acestep_fetch.engine.watchdog import Watchdog
     from acestep_fetch.storage.threads import Disk
 
     options = options or Options.from_environment()
@@ -91,25 +118,50 @@ async def fetch_async(
         session: Session | None = None
         error: FetchError | None = None
         stopped: int | None = None
+
+        def tell_end() -> Report:
+            report = _report(session, error, ledger, time.monotonic() - began, stopped)
+            context.emit(_finished(report, ledger))
+            return report
+
+        def leave(because: FetchError | None) -> None:
+            nonlocal error, stopped
+            if host:
+                error, stopped = because, None if because else host.stop_code
+                host.leave(tell_end().exit_code)
+            elif because:
+                _log(because)
+
+        def hurry() -> None:
+            if host:
+                leave(watchdog.error)
+
+        watchdog = Watchdog(context, leave)
         try:
             models = wanted_models(options)
             context.emit(RunStarted(__version__, str(folder), tuple(model.name for model in models)))
             if note:
                 context.emit(Note("info", note))
-            session = Session(context, models, lambda: _connect(options))
-            await session.run()
+            session = Session(context, models, lambda: _connect(options), record)
+            async with watchdog:
+                await in_order(session.run(), context, hurry)
         except FetchError as exc:
             error = exc
         except asyncio.CancelledError:
-            stopped = stop_code()
+            stopped = host.stop_code if host else 130
             raise
         except Exception as exc:  # a bug of ours: the last event must not call it a success
             error = FetchError(f"internal error: {type(exc).__name__}: {exc}", hint="please report this; -v shows more")
             raise
         finally:
-            report = _report(session, error, ledger, time.monotonic() - began, stopped)
-            context.emit(_finished(report, ledger))
+            report = tell_end()
     return report
+
+
+def _log(error: FetchError) -> None:
+    import logging
+
+    logging.getLogger(__name__).critical("%s", error.message)
 
 
 def _teller(ledger: Ledger, listener: Listener | None) -> Listener:

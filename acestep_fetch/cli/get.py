@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
-import signal
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -14,9 +11,7 @@ from acestep_fetch.core.errors import UsageError
 from acestep_fetch.options import Options, expanded, parse_count, parse_size, parse_source
 
 if TYPE_CHECKING:
-    from acestep_fetch.core.events import Listener
     from acestep_fetch.display import Mode
-    from acestep_fetch.engine.report import Report
 
 _EPILOG: Final = """\
 examples:
@@ -133,6 +128,7 @@ def _token(given: argparse.Namespace) -> str | None:
 
 def _fetch(options: Options, given: argparse.Namespace) -> int:
     from acestep_fetch import api
+    from acestep_fetch.cli.running import run_loop
     from acestep_fetch.display import open_display
 
     api.wanted_models(options)  # a wrong name is told before anything is drawn
@@ -149,43 +145,3 @@ def _fetch(options: Options, given: argparse.Namespace) -> int:
         for folder in report.folders:
             print(folder)
     return report.exit_code
-
-
-def run_loop(options: Options, display: Listener) -> Report | int:
-    """The run's report, or the exit code of a run that a signal ended."""
-    import asyncio
-
-    from acestep_fetch import api
-    from acestep_fetch.transport.lookups import run_async
-
-    stopped_by = list[int]()
-
-    def stop_code() -> int:
-        return 128 + (stopped_by or [signal.SIGINT])[0]
-
-    async def watched() -> Report:
-        _stop_on_signals(stopped_by)
-        return await api.fetch_async(options, display, stop_code=stop_code)
-
-    try:
-        return run_async(watched())
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        return stop_code()
-
-
-def _stop_on_signals(stopped_by: list[int]) -> None:
-    """The first signal stops cleanly, the second at once."""
-    import asyncio
-
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None
-
-    def stop(number: int) -> None:
-        if stopped_by:
-            os._exit(128 + number)
-        stopped_by.append(number)
-        task.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):  # Windows: KeyboardInterrupt cancels the runner's task
-            loop.add_signal_handler(number, stop, number)

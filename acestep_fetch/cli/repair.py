@@ -16,7 +16,8 @@ from acestep_fetch.storage.receipts import Receipt
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="acestep-fetch repair",
-        description="Verifies finished models, and fetches what is damaged or missing: of large files only the pieces.",
+        description="Verifies finished models, and fetches what is damaged or missing: of large files only the pieces. "
+        "A model stays the version that it is.",
         epilog="examples:\n  acestep-fetch repair\n  acestep-fetch repair main --dir /models",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -36,19 +37,21 @@ def run(arguments: Sequence[str]) -> int:
     prepare_repair(folder_of(given), found)
     if not faulty:
         return 0
-    from acestep_fetch.cli.get import run_loop
+    from acestep_fetch.cli.running import run_loop
     from acestep_fetch.display import open_display
 
     codes = list[int]()
     for verification in faulty:
         with open_display(given.progress, quiet=given.quiet, verbose=given.verbose) as display:
-            report = run_loop(_as_fetched(verification.receipt, folder_of(given)), display)
-        codes.append(report if isinstance(report, int) else report.exit_code)
+            report = run_loop(_as_fetched(verification.receipt, folder_of(given)), display, verification.receipt)
+        if isinstance(report, int):  # stopped by a signal
+            return report
+        codes.append(report.exit_code)
     return next((code for code in codes if code), 0)
 
 
 def _as_fetched(receipt: Receipt, layout: Layout) -> Options:
-    """The options that ask for the model again as it was asked for: where the hub has a newer one, it is that."""
+    """The options that ask for the model again as it was asked for."""
     is_main, selection = receipt.model == MAIN, receipt.selection
     return Options.from_environment(
         directory=layout.root,

@@ -12,6 +12,7 @@
     ├── DiskFullError               exit 7
     ├── DiskError                   exit 8   permission, read-only, I/O, a name the disk refuses
     ├── LeaseError                  exit 9   another process writes here
+    ├── StuckError                  exit 1   nothing moves and nothing says why: a fault of this program
     └── PartialError                exit 10  some models are ready and some are not
 
 Exit codes are stable; any other non-zero code means failure too.
@@ -120,6 +121,16 @@ class LeaseError(FetchError):
     exit_code = 9
     retryable = True
     name = "lease"
+
+
+class StuckError(FetchError):
+    """The watchdog's: a run that stood still. What is there is kept."""
+
+    retryable = True
+    name = "stuck"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="what is there is kept: run the same command again, and please report this (-v)")
 
 
 class PartialError(FetchError):

@@ -211,11 +211,14 @@ class ModelFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Waiting(Event):
-    """Nothing moves, on purpose: for what, and for how long at the most (seconds)."""
+    """Nothing moves, on purpose: for what, and for how long at the most (seconds). Where that is another process which
+    tells how far it is: the bytes that are there by now, and all."""
 
     name: ClassVar[str] = "waiting"
     why: str
     seconds: float
+    done: int = 0
+    total: int = 0
 
 
 @dataclass(frozen=True, slots=True)

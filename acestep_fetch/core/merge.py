@@ -8,7 +8,7 @@ bytes received. Versions are never mixed inside a component.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
@@ -149,3 +149,34 @@ def _merged(path: str, prefix: str, truth: HubName, listed: Mapping[HubName, Map
             case Agreement.DIFFERENT:
                 pass
     return ManifestFile(path.removeprefix(prefix), file, tuple(proven), tuple(possible))
+
+
+def recorded_component(
+    name: str,
+    truth: HubName,
+    commit: str,
+    files: Mapping[str, RemoteFile],
+    snapshots: Mapping[HubName, Snapshot],
+    may_differ: Callable[[str], bool],
+) -> ComponentManifest:
+    """The manifest of a component as it was once, `files` by their paths in its folder: a hub is a source of what it
+    lists with the same bytes now, at whatever commit. A file that no hub has like that has no source, but for one that
+    `may_differ`: that is taken as it is listed."""
+    prefix = next((file.path.removesuffix(path) for path, file in files.items()), "")
+    listed = {hub: snapshots[hub].by_path for hub in (truth, *snapshots) if hub in snapshots}
+    recorded = tuple(_recorded(path, file, listed, may_differ=may_differ(path)) for path, file in files.items())
+    return ComponentManifest(name, prefix, truth, commit, recorded)
+
+
+def _recorded(
+    path: str, file: RemoteFile, listed: Mapping[HubName, Mapping[str, RemoteFile]], *, may_differ: bool
+) -> ManifestFile:
+    theirs = {hub: part[file.path] for hub, part in listed.items() if file.path in part}
+    proven = tuple(hub for hub, each in theirs.items() if agreement(file, each) is Agreement.EQUAL)
+    possible = tuple(hub for hub, each in theirs.items() if agreement(file, each) is Agreement.UNKNOWN)
+    if proven:  # its digest is the one by which the file was fetched, and under which pieces of it may be kept
+        return ManifestFile(path, theirs[proven[0]], proven, possible)
+    if may_differ and not possible and theirs:
+        hub = next(iter(theirs))
+        return ManifestFile(path, theirs[hub], (hub,))
+    return ManifestFile(path, file, proven, possible)

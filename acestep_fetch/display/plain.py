@@ -86,7 +86,9 @@ def waited_for(view: View) -> str:
     since = f"({units.countdown(view.idle)})" if view.idle >= 1 else ""
     match view.phase:
         case Phase.WAITING:
-            text = f"waiting: {view.why}"
+            done, total = view.there
+            there = f": {units.percent(done, total)}%, {units.progress(done, total)}" if total else ""
+            text = f"waiting: {view.why}{there}"
         case Phase.VERIFYING:
             text = f"verifying {view.busy[-1].path}" if view.busy else "checking and publishing files"
         case Phase.DOWNLOADING:

@@ -70,6 +70,8 @@ class Narrator:
             case ev.Detail():
                 return self._detail(event.text)
             case ev.Waiting():
+                if event.total and self._told["wait", event.why]:
+                    return []  # the progress line tells how far that is
                 return self._seldom(("wait", event.why), Line("info", f"waiting: {event.why}{_at_most(event.seconds)}"))
             case ev.ModelReady() | ev.ModelFailed() | ev.RunFinished():
                 return self._outcome(event)

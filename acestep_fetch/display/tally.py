@@ -54,6 +54,7 @@ class View:
     open_files: int
     busy: tuple[Busy, ...]  # in the order in which they started
     idle: float  # seconds since something last happened
+    there: tuple[int, int] = (0, 0)  # where another run is waited for: the bytes that it has, and all
 
 
 @dataclass(slots=True)
@@ -71,7 +72,7 @@ class Tally:
 
     def __init__(self, now: float) -> None:
         self._phase = Phase.STARTING
-        self._why = ""
+        self._why, self._there = "", (0, 0)
         self._total = self._base = self._gained = self._files_total = 0
         self._open = dict[str, _File]()
         self._finished = dict[str, set[str]]()  # component -> paths that are done
@@ -93,6 +94,7 @@ class Tally:
         return View(
             phase=self._seen_phase(done),
             why=self._why,
+            there=self._there,
             done=done,
             total=self._total,
             reused=min(self._base, done),
@@ -141,6 +143,7 @@ class Tally:
                 self._ready[event.component] = event.files
             case ev.Waiting():
                 self._enter(Phase.WAITING, event.why)
+                self._there = event.done, event.total
             case ev.RunFinished():
                 self._enter(Phase.FINISHED)
 

@@ -9,6 +9,7 @@ from acestep_fetch.catalogue import Model
 from acestep_fetch.core.errors import FetchError
 from acestep_fetch.core.merge import Agreement, ComponentManifest, ManifestFile, agreement, merge_component
 from acestep_fetch.core.model import HubName, RepoId, Snapshot
+from acestep_fetch.engine.recorded import Record, RecordedComponent
 from acestep_fetch.storage.checksum import Digests
 
 
@@ -27,6 +28,7 @@ class Component:
     published: bool = False
     error: FetchError | None = None  # why it will not be complete
     fetched: bool = False  # something of it was not there before
+    record: RecordedComponent | None = None  # what it is to be again, whatever the hubs have by now
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _files: dict[str, ManifestFile] = field(init=False, repr=False)
 
@@ -64,6 +66,8 @@ class Component:
 
     def alternative(self) -> ComponentManifest | None:
         """The component by another hub that has another version of it and was not tried yet."""
+        if self.record:
+            return None
         for hub in self.snapshots:
             if hub in self.tried or hub is self.manifest.truth:
                 continue
@@ -73,7 +77,9 @@ class Component:
         return None
 
     def may_differ(self, file: ManifestFile) -> bool:
-        """Whether another hub's version of `file` is not proven equal."""
+        """Whether another hub's version of `file` is not proven equal, and could be taken instead."""
+        if self.record:
+            return False
         for hub, snapshot in self.snapshots.items():
             if hub in file.proven or hub in self.tried:
                 continue
@@ -81,6 +87,16 @@ class Component:
             if listed is None or agreement(listed, file.file) is not Agreement.EQUAL:
                 return any(f.path.startswith(self.manifest.prefix) for f in snapshot.files)
         return False
+
+    def joined(self, hub: HubName, snapshot: Snapshot) -> ComponentManifest | None:
+        """The manifest with one more hub as a source; None where that would change what is the truth."""
+        self.snapshots[hub] = snapshot
+        truth = self.manifest.truth
+        if self.record:
+            return self.record.manifest(self.snapshots)
+        both = {truth: self.snapshots[truth], hub: snapshot}
+        merged = merge_component(self.name, self.manifest.prefix, both, [truth, hub])
+        return merged if merged and merged.truth is truth else None
 
     def move(self, manifest: ComponentManifest) -> None:
         """Takes `manifest` for the truth from here on; what is here and does not fit it is wanted again."""
@@ -108,6 +124,7 @@ class ModelWork:
     ready: bool = False
     ending: bool = False  # somebody is about to settle it
     folders: tuple[str, ...] = ()  # absolute, once it is ready
+    record: Record | None = None  # what it is to be again, whatever the hubs have by now
 
     @property
     def settled(self) -> bool:

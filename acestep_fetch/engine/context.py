@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from acestep_fetch.core.events import Event, Listener
+from acestep_fetch.engine.pulse import Pulse
 from acestep_fetch.options import Options
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.checksum import Digests, FileHash
@@ -31,22 +32,24 @@ class Context:
     jitter: Callable[[], float] = random.random
     wall: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic  # asyncio's loops go by the same one
+    pulse: Pulse = field(default_factory=Pulse)
 
     def emit(self, event: Event) -> None:
         """Tells the listener."""
+        self.pulse.hear(event)
         self.listener(event)
 
     async def on_disk(self, label: object, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """A blocking call in a disk thread. Raises `DiskError` or `DiskFullError` that names `label`'s file."""
         try:
-            return await self.disk.run(call, *args, **kwargs)
+            return await self.disk.run_on(label, call, *args, **kwargs)
         except OSError as exc:
             raise platform.explain(exc, exc.filename or str(label)) from exc
 
     async def on_hasher(self, label: object, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same in a hashing thread."""
         try:
-            return await self.disk.hash(call, *args, **kwargs)
+            return await self.disk.hash_on(label, call, *args, **kwargs)
         except OSError as exc:
             raise platform.explain(exc, exc.filename or str(label)) from exc
 

@@ -81,6 +81,7 @@ class Reader:
         if flight.last_byte == flight.began:
             flight.source.answered(now - flight.began)
         flight.last_byte = flight.source.last_byte = now
+        self._context.pulse.beat()
         return now
 
     def _tell(self) -> None:
@@ -108,7 +109,7 @@ async def fetch_span(flight: Flight, context: Context, budget: Budget) -> None:
     try:
         await _pour(flight, writer, context, budget)
     finally:
-        await context.disk.run(writer.finish)
+        await context.disk.run_on(transfer.label, writer.finish)
         transfer.hold(Span(flight.start, writer.offset))
         flight.offset = writer.offset
 
@@ -127,12 +128,12 @@ async def _pour(flight: Flight, writer: PieceWriter, context: Context, budget: B
         try:
             while count := await reader.fill(buffer):
                 flight.held_up, reader.filled = True, 0
-                await context.disk.run(writer.write, [buffer[:count]])
+                await context.disk.run_on(transfer.label, writer.write, [buffer[:count]])
                 flight.held_up, flight.last_byte = False, context.clock()
                 transfer.hold(Span(flight.start, writer.offset))
         finally:
             if reader.filled:
-                await context.disk.run(writer.write, [buffer[: reader.filled]])
+                await context.disk.run_on(transfer.label, writer.write, [buffer[: reader.filled]])
 
 
 async def fetch_hedge(flight: Flight, context: Context, budget: Budget) -> None:
@@ -154,8 +155,8 @@ async def fetch_hedge(flight: Flight, context: Context, budget: Budget) -> None:
             raise SourceError(Failure.SHORT, f"{len(buffer) - got} bytes fewer came than were asked for")
     span = flight.overtake()
     writer = PieceWriter(transfer.part, source.name, span.start)
-    await context.disk.run(writer.write, [buffer[span.start - flight.start :]])
-    await context.disk.run(writer.finish)
+    await context.disk.run_on(transfer.label, writer.write, [buffer[span.start - flight.start :]])
+    await context.disk.run_on(transfer.label, writer.finish)
     transfer.by_source[source.name] += len(span)
     context.emit(BytesReceived(transfer.label, source.name, len(span)))
     transfer.hold(span)

@@ -15,13 +15,14 @@ class Budget:
     """`rate` bytes a second in every second, for all takers together; None lets everything pass.
 
     Takers pass in the order in which they come, and each waits for one chunk of every other at the most. Whoever has
-    read takes before using what it read; to be even, it uses no more than `chunk` bytes at once.
+    read takes before using what it read; to be even, it uses no more than `chunk` bytes at once. `moved` is called each
+    time that a chunk has passed.
     """
 
-    def __init__(self, rate: int | None, clock: Callable[[], float]) -> None:
+    def __init__(self, rate: int | None, clock: Callable[[], float], moved: Callable[[], None] = lambda: None) -> None:
         self.chunk = chunk_size(rate) if rate else None  # the most bytes to use at once; None: any number
         self._line = line_of(rate) if rate else None
-        self._clock = clock
+        self._clock, self._moved = clock, moved
 
     @property
     def limited(self) -> bool:
@@ -44,6 +45,7 @@ class Budget:
             while (wait := seconds_to(self._line, due, now)) > _TOO_SHORT:
                 await asyncio.sleep(wait)
                 now = self._clock()
+                self._moved()
         finally:
             self._line = after_passing(self._line, due, now)
         return waited

@@ -4,12 +4,14 @@ deadline, and joins as a source if it answers later."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from acestep_fetch.core.errors import FetchError, NetworkError, NotFoundError
+from acestep_fetch.core.events import Note
 from acestep_fetch.core.interfaces import Hub
+from acestep_fetch.core.liveness import LIST_PATIENCE
 from acestep_fetch.core.model import HubName, RepoId, Snapshot
 from acestep_fetch.core.paths import check_paths
 from acestep_fetch.engine.context import Context
@@ -54,9 +56,18 @@ class Listed:
 
 
 class Listings:
-    """The listing tasks of a run. They live in `group`; `settle` waits for as much as is worth waiting for."""
+    """The listing tasks of a run. They live in `group`; `settle` waits for as much as is worth waiting for. `pins` are
+    the commits to list, for hubs for which that is known."""
 
-    def __init__(self, group: asyncio.TaskGroup, hubs: Sequence[Hub], select: Select, context: Context) -> None:
+    def __init__(
+        self,
+        group: asyncio.TaskGroup,
+        hubs: Sequence[Hub],
+        select: Select,
+        context: Context,
+        pins: Mapping[HubName, str],
+    ) -> None:
+        self._pins = pins
         self._group, self._hubs, self._select, self._context = group, hubs, select, context
         self._tasks: dict[RepoId, dict[HubName, asyncio.Task[Snapshot | FetchError]]] = {}
         self._began = context.clock()
@@ -114,7 +125,7 @@ class Listings:
         options = self._context.options
         try:
             async with self._slots:
-                snapshot = await hub.list_files(repo, options.revision)
+                snapshot = await self._snapshot(hub, repo)
             check_paths((file.path for file in snapshot.files), where=f"{hub.name.title}'s {repo}")
             if not options.include and not options.exclude:
                 return snapshot
@@ -122,6 +133,22 @@ class Listings:
             return replace(snapshot, files=tuple(file for file in snapshot.files if file.path in kept))
         except FetchError as error:
             return error
+
+    async def _snapshot(self, hub: Hub, repo: RepoId) -> Snapshot:
+        """At the commit that is asked for; where the hub does not have that any more, what it has instead."""
+        if pin := self._pins.get(hub.name):
+            try:
+                return await self._ask(hub, repo, pin)
+            except NotFoundError:
+                text = (
+                    f"{hub.name.title} does not have {repo} at {pin[:12]} any more: only what is the same now is used"
+                )
+                self._context.emit(Note("info", text))
+        return await self._ask(hub, repo, self._context.options.revision)
+
+    async def _ask(self, hub: Hub, repo: RepoId, revision: str | None) -> Snapshot:
+        with self._context.pulse.expects(f"{hub.name.title}'s list of {repo}", LIST_PATIENCE):
+            return await hub.list_files(repo, revision)
 
 
 def _good(task: asyncio.Task[Snapshot | FetchError]) -> bool:

@@ -7,13 +7,13 @@ imported meanwhile, and connections to both hubs opened. So this module, and wha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from acestep_fetch.core.budget import AHEAD
 from acestep_fetch.core.interfaces import Api, Hub, Transport
-from acestep_fetch.core.model import RepoId
+from acestep_fetch.core.model import HubName, RepoId
 from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.listing import Listings, Select
 from acestep_fetch.engine.probe import race
@@ -34,8 +34,15 @@ class Network:
 class Opening:
     """The first questions of a run, under way in `group` until `close`. A dry run has no transport."""
 
-    def __init__(self, repos: Sequence[RepoId], network: Network, group: asyncio.TaskGroup, context: Context) -> None:
-        self.listings = Listings(group, network.hubs, network.select, context)
+    def __init__(
+        self,
+        repos: Sequence[RepoId],
+        network: Network,
+        group: asyncio.TaskGroup,
+        context: Context,
+        pins: Mapping[HubName, str],
+    ) -> None:
+        self.listings = Listings(group, network.hubs, network.select, context, pins)
         for repo in repos:
             self.listings.ask(repo)
         self.choice = group.create_task(race(network.hubs, network.api, repos[0], context), name="probe")

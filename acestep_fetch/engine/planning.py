@@ -40,6 +40,11 @@ class Job:
 def build_components(work: ModelWork, listed: Listed, order: tuple[HubName, ...], context: Context) -> None:
     """Fills `work.components`. Raises `NotFoundError` where a required component is on no hub, `IntegrityError` where
     a listing gives no digest for a file."""
+    if work.record:
+        for part in work.record.components:
+            listing = dict(listed.snapshots)
+            work.components.append(Component(part.name, part.manifest(listing), listing, record=part))
+        return
     model, selective = work.model, bool(context.options.include or context.options.exclude)
     required = [c.name for c in model.components] if not selective else []
     parts = split_by_folder(listed.snapshots.values(), required) if model.components else ((model.name, ""),)
@@ -135,7 +140,7 @@ class Planner:
             return PartFile.open(path, transfer.file.size, job.digest, sources)
 
         try:
-            part = await self._context.disk.acquire(opened, PartFile.close)
+            part = await self._context.disk.acquire(transfer.label, opened, PartFile.close)
         except OSError as exc:
             raise platform.explain(exc, transfer.label) from exc
         transfer.part = part

@@ -116,7 +116,10 @@ class Publisher:
         files = [self._receipt_file(c, f.path, f.file.path) for c in work.components for f in c.manifest.files]
         selection = selection_of(self._context.options)
         commits = {c.name: f"{c.manifest.truth}:{c.manifest.commit}" for c in work.components}
-        receipt = Receipt(work.model.name, str(work.model.repo), commits, selection, tuple(files))
+        listed = {hub: s.commit for component in work.components for hub, s in component.snapshots.items()}
+        snapshots = work.record.pins if work.record else listed
+        pins = {hub.value: commit for hub, commit in snapshots.items()}
+        receipt = Receipt(work.model.name, str(work.model.repo), commits, selection, tuple(files), pins)
         write_receipt(self._context.layout.receipts, receipt)
 
     def _receipt_file(self, component: Component, path: str, repo_path: str) -> ReceiptFile:

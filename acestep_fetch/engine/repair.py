@@ -31,6 +31,7 @@ from acestep_fetch.storage.parts import PartFile
 
 ATTEMPTS: Final = 4
 AT_ONCE: Final = 3  # runs of pieces that are compared at the same time,
+_PATIENCE: Final = 60.0  # seconds for a run of them, beside the silence that a connection is allowed
 LONGEST_RUN: Final = 4 << 20  # bytes of each: what is compared beside the wrong piece is wasted
 _DISK: Final = "disk"
 
@@ -48,7 +49,7 @@ class Repair:
         context: Context,
     ) -> None:
         self._transfer, self._part, self._sources, self._blame, self._context = transfer, part, sources, blame, context
-        self._budget = budget
+        self._budget, self._patience = budget, _PATIENCE + context.options.stall_timeout
         self._equal = SpanSet()  # compared with another source
         self._disputed = SpanSet()
         self._suspect: str | None = None
@@ -132,12 +133,14 @@ class Repair:
 
     async def _judge(self, run: list[Piece]) -> None:
         """Compares a contiguous run with another source; one that nobody can be asked about stays unknown."""
+        label = self._transfer.label
         for attempt in range(1, ATTEMPTS + 1):
             for judge in self._judges(run[0]):
                 try:
-                    crcs = await self._crcs_from(judge, run)
+                    with self._context.pulse.expects(f"{judge.name.title}, to compare {label}", self._patience):
+                        crcs = await self._crcs_from(judge, run)
                 except SourceError as error:
-                    text = f"{self._transfer.label}: {judge.name} cannot be compared: {error.message}"
+                    text = f"{label}: {judge.name} cannot be compared: {error.message}"
                     self._context.emit(Detail(text))
                     continue
                 for piece, crc in zip(run, crcs, strict=True):
@@ -158,7 +161,7 @@ class Repair:
         crcs, index, done = [0] * len(run), 0, whole.start
         async with (
             judge.slots,
-            _patient(60 + self._context.options.stall_timeout) as deadline,
+            _patient(self._patience) as deadline,
             judge.open(self._transfer.places[judge.name], whole) as opened,
         ):
             if opened.span != whole:

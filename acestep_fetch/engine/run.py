@@ -12,7 +12,6 @@ from acestep_fetch.core.choice import Choice
 from acestep_fetch.core.errors import FetchError, NetworkError, NotFoundError
 from acestep_fetch.core.events import ComponentMoved, Detail, FileFailed, ModelFailed, Note, PlanMade, SourceJoined
 from acestep_fetch.core.interfaces import Hub, Transport
-from acestep_fetch.core.merge import merge_component
 from acestep_fetch.core.model import HubName, Snapshot
 from acestep_fetch.engine.completion import complete
 from acestep_fetch.engine.components import Component, ModelWork
@@ -122,6 +121,9 @@ class Run:
         for work in self._open:
             for component in work.components:
                 await examine(component, self._known, self._context)
+                if nowhere := next((f for f in component.wanted if not (f.proven or f.possible)), None):
+                    assert work.record  # a hub's own list has a source for each of its files
+                    raise work.record.nowhere(component.label(nowhere.path))
         jobs, copies = list[Job](), 0
         for work in self._open:
             for component in work.components:
@@ -312,6 +314,9 @@ class Run:
     async def _give_up(self, component: Component, path: str, error: FetchError) -> None:
         """The component will not be complete: what only it needs is not fetched any further (and kept)."""
         component.error = error
+        work = next(work for work in self._works if component in work.components)
+        if work.record and isinstance(error, NotFoundError):
+            error.hint = error.hint or work.record.newest
         self._context.emit(FileFailed(component.label(path), error.name, error.message))
         for job in self._planner.jobs.values():
             if all(target.error for target, _ in job.targets):
@@ -324,11 +329,7 @@ class Run:
         if task.cancelled() or not isinstance(found := task.result(), Snapshot) or work.settled:
             return
         for component in work.components:
-            component.snapshots[hub] = found
-            truth = component.manifest.truth
-            both = {truth: component.snapshots[truth], hub: found}
-            manifest = merge_component(component.name, component.manifest.prefix, both, [truth, hub])
-            if manifest and manifest.truth is truth:
+            if manifest := component.joined(hub, found):
                 self._planner.join(component, manifest)
         if hub not in self._joined:
             self._joined.add(hub)

@@ -31,7 +31,7 @@ class Scheduler:
         self.workload = Workload(context, sources, self.wake)
         self.blame = Blame(context, self.workload.sources)
         self._context = context
-        self.budget = Budget(context.options.limit_rate, context.clock)
+        self.budget = Budget(context.options.limit_rate, context.clock, context.pulse.beat)
         self._changed = asyncio.Event()
 
     def wake(self) -> None:
@@ -41,6 +41,7 @@ class Scheduler:
 
     async def run(self) -> None:
         """Works until cancelled. Raises what the disk raises."""
+        self._context.pulse.explain(self.workload.describe)
         watch = Watch(self._context, self.workload, self.blame, self.wake)
         async with asyncio.TaskGroup() as group:
             for source in self.workload.sources.values():

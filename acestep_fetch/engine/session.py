@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from acestep_fetch.catalogue import Model
 from acestep_fetch.core.errors import FetchError, LeaseError
@@ -20,13 +20,18 @@ from acestep_fetch.engine.components import ModelWork
 from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.opening import Network, Opening
 from acestep_fetch.engine.readiness import look
+from acestep_fetch.engine.recorded import record_of
 from acestep_fetch.engine.report import FileReport
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.lease import Holder, Lease
+from acestep_fetch.storage.receipts import Receipt
 from acestep_fetch.storage.sweeping import sweep
 
 if TYPE_CHECKING:
     from acestep_fetch.engine.run import Run
+
+_TELL_EVERY: Final = 2.0  # seconds between two words to others about how far this run is
+_SAY_AGAIN: Final = 10.0  # seconds until it is said again for whom it waits, where that does not move
 
 Connect = Callable[[], AbstractAsyncContextManager[Network]]
 
@@ -34,8 +39,11 @@ Connect = Callable[[], AbstractAsyncContextManager[Network]]
 class Session:
     """Use once: `run` it, then read `works` and `plan`."""
 
-    def __init__(self, context: Context, models: Sequence[Model], connect: Connect) -> None:
-        self.works = [ModelWork(model) for model in models]
+    def __init__(
+        self, context: Context, models: Sequence[Model], connect: Connect, receipt: Receipt | None = None
+    ) -> None:
+        self._record = record_of(receipt) if receipt else None
+        self.works = [ModelWork(model, record=self._record) for model in models]
         self.plan: tuple[FileReport, ...] = ()
         self.unavailable = list[Model]()
         self._context, self._connect = context, connect
@@ -45,18 +53,20 @@ class Session:
         await self._look_for_ready()
         if all(work.ready for work in self.works):
             return
-        async with self._lease():
+        async with self._lease() as lease:
             if not self._context.options.dry_run:
                 await self._context.on_disk(self._context.layout.state, sweep, self._context.layout)
                 await self._look_for_ready()  # somebody else may have fetched them while we waited
             if all(work.ready for work in self.works):
                 return
             async with self._connect() as network, _unwrapped(), asyncio.TaskGroup() as group:
-                opening = Opening([work.model.repo for work in self.open_works], network, group, self._context)
+                pins = self._record.pins if self._record else {}
+                opening = Opening([work.model.repo for work in self.open_works], network, group, self._context, pins)
                 transport = await opening.transport()
                 engine = await asyncio.to_thread(import_module, "acestep_fetch.engine.run")  # slow, and not needed yet
                 run: Run = engine.Run(self.works, network.hubs, opening, transport, group, self._context)
                 try:
+                    opening.meanwhile(self._tell_others(lease), "progress")
                     await run.fetch()
                 finally:
                     self.plan, self.unavailable = run.plan, run.unavailable
@@ -74,33 +84,44 @@ class Session:
                     self._context.emit(event)
 
     @asynccontextmanager
-    async def _lease(self) -> AsyncIterator[None]:
+    async def _lease(self) -> AsyncIterator[Lease | None]:
         if self._context.options.dry_run:
-            yield
+            yield None
             return
         lease = await self._take_lease()
         try:
-            yield
+            yield lease
         finally:
             lease.release()
 
     async def _take_lease(self) -> Lease:
         path, left = self._context.layout.lease, self._context.options.lease_wait
-        said = 0.0
+        said, told = 0.0, 0
         while True:
             try:
-                taken = await self._context.disk.acquire(partial(Lease.take, path), _give_back)
+                taken = await self._context.disk.acquire(path, partial(Lease.take, path), _give_back)
             except OSError as exc:
                 raise platform.explain(exc, path.parent) from exc
             if isinstance(taken, Lease):
                 return taken
             if left <= 0:
                 raise _busy(taken)
-            if said <= 0:
-                self._context.emit(Waiting(f"{taken} is downloading into this folder", left))
-                said = 10.0
+            if said <= 0 or (said <= _SAY_AGAIN - _TELL_EVERY and taken.done != told):
+                why = f"{taken} is downloading into this folder"
+                self._context.emit(Waiting(why, left, taken.done, taken.total))
+                said, told = _SAY_AGAIN, taken.done
             await asyncio.sleep(0.25)
             left, said = left - 0.25, said - 0.25
+
+    async def _tell_others(self, lease: Lease | None) -> None:
+        """Writes down every now and then how far this run is, for processes that wait for it."""
+        pulse, told = self._context.pulse, 0
+        while lease:
+            await asyncio.sleep(_TELL_EVERY)
+            if pulse.done != told:
+                told = pulse.done
+                with suppress(OSError):  # it is for others only; the run has its own ways to learn of a bad disk
+                    await self._context.disk.run_on("", lease.tell, min(told, pulse.total), pulse.total)
 
 
 def _give_back(taken: Lease | Holder) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from threading import Event
 from typing import Final
 
 from acestep_fetch.core.errors import LeaseError, NotFoundError
@@ -54,14 +55,26 @@ def recorded(layout: Layout, names: Sequence[str]) -> list[Receipt]:
 
 
 def verify(layout: Layout, receipts: Sequence[Receipt], *, fast: bool, tell: Tell) -> Iterator[Verification]:
-    """One model after the other. `tell` hears of each file as soon as it was looked at. Blocks; opens no socket."""
+    """One model after the other. `tell` hears of each file as soon as it was looked at. Blocks; opens no socket.
+
+    Ends soon where it is given up, by Ctrl-C for one: files that are being read are not read to their end.
+    """
+    stopped = Event()
+
+    def keep_on() -> None:
+        if stopped.is_set():
+            raise CancelledError
+
     with ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash") as pool:
-        for receipt in receipts:
-            findings = list[Finding]()
-            for finding in pool.map(partial(inspect, layout, fast=fast), receipt.files):
-                tell(receipt, finding)
-                findings.append(finding)
-            yield Verification(receipt, tuple(findings))
+        try:
+            for receipt in receipts:
+                findings = list[Finding]()
+                for finding in pool.map(partial(inspect, layout, fast=fast, keep_on=keep_on), receipt.files):
+                    tell(receipt, finding)
+                    findings.append(finding)
+                yield Verification(receipt, tuple(findings))
+        finally:
+            stopped.set()
 
 
 def prepare_repair(layout: Layout, verifications: Sequence[Verification]) -> None:

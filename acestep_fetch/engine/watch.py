@@ -31,10 +31,10 @@ class Watch:
 
     def __init__(self, context: Context, workload: Workload, blame: Blame, wake: Callable[[], None]) -> None:
         self._context, self._workload, self._blame, self._wake = context, workload, blame, wake
-        self._said_waiting = 0.0
+        self._said_waiting, self._began = 0.0, 0.0
 
     async def run(self) -> None:
-        last = self._context.clock()
+        self._began = last = self._context.clock()
         while True:
             for _ in range(_PACE_TICKS):
                 due = self._context.clock() + pacing.TICK
@@ -122,11 +122,29 @@ class Watch:
             flight.end()
 
     def _say_waiting(self, now: float) -> None:
-        if self._workload.flights or not self._workload.open or now - self._said_waiting < _SAY_WAITING:
+        """Where nothing comes: for what that waits, and until when."""
+        if not self._workload.open or now - self._said_waiting < _SAY_WAITING:
             return
-        resting = [source for source in self._workload.sources.values() if source.rests_until() > now]
-        if resting:
+        if waiting := self._resting(now) or self._silent(now):
             self._said_waiting = now
-            names = " and ".join(source.name.title for source in resting)
-            why = f"no answer from {names}" if any(s.down_since for s in resting) else f"{names} asked for a pause"
-            self._context.emit(Waiting(why, min(source.rests_until() for source in resting) - now))
+            self._context.emit(waiting)
+
+    def _resting(self, now: float) -> Waiting | None:
+        resting = [source for source in self._workload.sources.values() if source.rests_until() > now]
+        if self._workload.flights or not resting:
+            return None
+        names = " and ".join(source.name.title for source in resting)
+        why = f"no answer from {names}" if any(s.down_since for s in resting) else f"{names} asked for a pause"
+        return Waiting(why, min(source.rests_until() for source in resting) - now)
+
+    def _silent(self, now: float) -> Waiting | None:
+        """Connections that bring nothing for a while, which `Blame` ends for good in the end."""
+        flights = self._workload.flights
+        moved = max([self._began, *(source.last_byte for source in self._workload.sources.values())])
+        if not flights or now - moved < _SAY_WAITING or any(flight.held_up for flight in flights):
+            return None
+        names = " and ".join(sorted({flight.source.name.title for flight in flights}))
+        options = self._context.options
+        silent_until = min(flight.last_byte for flight in flights) + 3 * options.stall_timeout
+        failing = min(flight.transfer.failing_since or silent_until for flight in flights)
+        return Waiting(f"no data from {names}", max(0.0, failing + options.give_up_after - now))

@@ -7,7 +7,7 @@ or its last bytes a second time.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from acestep_fetch.core import stealing
@@ -102,6 +102,17 @@ class Workload:
         hedge.kept, hedge.rival = flight.offset, None
         if not hedge.owed:
             hedge.end()
+
+    def describe(self) -> Iterator[str]:
+        """What each open transfer waits for."""
+        now = self._context.clock()
+        for transfer in self.open:
+            held = f"{len(transfer.held)} of {transfer.file.size} bytes held"
+            flights = [f"{f.source.name} at {f.offset}, silent for {now - f.last_byte:.0f} s" for f in transfer.flights]
+            yield f"{transfer.label}: {held}, {', '.join(flights) or 'no connection'}"
+        for source in self.sources.values():
+            rests = max(0.0, source.rests_until() - now)
+            yield f"{source.name}: {source.active} of {source.pace.limit} connections at work, rests for {rests:.0f} s"
 
     def received(self, source: Source) -> int:
         """Bytes that came from `source` so far."""

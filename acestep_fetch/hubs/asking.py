@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from acestep_fetch.core.errors import Failure, SourceError
 from acestep_fetch.core.interfaces import Api, ApiReply
+from acestep_fetch.core.liveness import LIST_PATIENCE
 from acestep_fetch.core.retry import TRANSIENT, backoff
 
 Judge = Callable[[ApiReply], SourceError | None]
@@ -26,7 +27,7 @@ class Patience:
     """How hard a hub tries. Clock, chance and sleep are here so that tests bring their own."""
 
     attempts: int = 5
-    total: float = 60.0  # seconds for a whole listing
+    total: float = LIST_PATIENCE  # seconds for a whole listing
     request: float = 15.0  # seconds for one request
     longest_wait: float = 30.0  # a server that asks for more is given up at once: the other hub is faster
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -54,18 +54,18 @@ def digests_of(data: bytes) -> Digests:
     return content.digests()
 
 
-def hash_file(path: Path, *, git: bool) -> Digests:
-    """Of a file on disk. Raises OSError."""
+def hash_file(path: Path, *, git: bool, keep_on: Callable[[], None] = lambda: None) -> Digests:
+    """Of a file on disk. `keep_on` is called every now and then, and may raise to stop it. Raises OSError."""
     with FileHash(path, git=git) as reader:
         while reader.step():
-            pass
+            keep_on()
         return reader.digests()
 
 
 class FileHash:
     """The same in steps of up to `STEP` bytes, so that who waits for it can stop in between."""
 
-    STEP: Final = 64 << 20
+    STEP: Final = 16 << 20
 
     def __init__(self, path: Path, *, git: bool) -> None:
         self._file = path.open("rb", buffering=0)

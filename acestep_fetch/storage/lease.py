@@ -1,8 +1,8 @@
 """The right to write into a checkpoints folder: one process at a time.
 
 The lock is the operating system's, so it ends with its owner however that ends. The file's text only tells people who
-holds it. Where locks lie (some network disks), part files are still keyed by digest and proven by it before they are
-published: what is lost is work, never a right file.
+holds it, and how far that is. Where locks lie (some network disks), part files are still keyed by digest and proven by
+it before they are published: what is lost is work, never a right file.
 """
 
 from __future__ import annotations
@@ -13,16 +13,21 @@ import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from acestep_fetch.storage import platform
+
+_ROOM: Final = 512  # bytes of the text, always the same, so that no reader sees the end of an older one
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds the lease, as far as it wrote that down."""
+    """Who holds the lease, and how many bytes of how many it has, as far as it wrote that down."""
 
     pid: int
     host: str
+    done: int = 0
+    total: int = 0
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}" if self.pid else "another process"
@@ -45,11 +50,17 @@ class Lease:
                 os.close(fd)
                 return holder
             os.ftruncate(fd, 0)
-            platform.write_at(fd, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
+            lease = cls(fd)
+            lease.tell(0, 0)
         except OSError:
             os.close(fd)
             raise
-        return cls(fd)
+        return lease
+
+    def tell(self, done: int, total: int) -> None:
+        """Writes down how far the owner is, for those who wait. Raises OSError."""
+        row = {"pid": os.getpid(), "host": socket.gethostname(), "done": done, "total": total}
+        platform.write_at(self._fd, json.dumps(row).encode().ljust(_ROOM), 0)
 
     def release(self) -> None:
         with contextlib.suppress(OSError):
@@ -60,6 +71,6 @@ class Lease:
 def _holder(fd: int) -> Holder:
     try:
         row = json.loads(os.read(fd, 4096))
-        return Holder(int(row["pid"]), str(row["host"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        return Holder(int(row["pid"]), str(row["host"]), int(row.get("done", 0)), int(row.get("total", 0)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Holder(0, "")

@@ -11,7 +11,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,13 +37,15 @@ class ReceiptFile:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """`selection` is what was asked for beyond the model's name: revision and patterns; empty for all of it."""
+    """`selection` is what was asked for beyond the model's name: revision and patterns; empty for all of it.
+    `snapshots` are the commits of all hubs that were listed."""
 
     model: str
     repo: str
     commits: Mapping[str, str]  # component -> "hub:commit"
     selection: Mapping[str, Any]
     files: tuple[ReceiptFile, ...]
+    snapshots: Mapping[str, str] = field(default_factory=dict)  # hub -> commit
 
     @property
     def size(self) -> int:
@@ -139,7 +141,7 @@ def _is_sound(receipt: Receipt) -> bool:
     edited, or be somebody else's."""
     named = all(isinstance(text, str) for text in (receipt.model, receipt.repo))
     named = named and "/" not in receipt.model and why_unsafe(receipt.model) is None
-    mapped = all(isinstance(each, dict) for each in (receipt.commits, receipt.selection))
+    mapped = all(isinstance(each, dict) for each in (receipt.commits, receipt.selection, receipt.snapshots))
     return named and mapped and all(_is_sound_file(file) for file in receipt.files)
 
 

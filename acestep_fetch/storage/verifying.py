@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -50,8 +50,9 @@ class Finding:
         return self.condition in (Condition.DAMAGED, Condition.MISSING)
 
 
-def inspect(layout: Layout, file: ReceiptFile, *, fast: bool) -> Finding:
-    """Looks at one file: size and time if `fast`, every byte if not. Blocks; an unreadable file is a damaged one."""
+def inspect(layout: Layout, file: ReceiptFile, *, fast: bool, keep_on: Callable[[], None] = lambda: None) -> Finding:
+    """Looks at one file: size and time if `fast`, every byte if not. Blocks; an unreadable file is a damaged one.
+    `keep_on` is called every now and then, and may raise to stop it."""
     path = layout.root / file.path
     try:
         found = path.stat()
@@ -61,9 +62,9 @@ def inspect(layout: Layout, file: ReceiptFile, *, fast: bool) -> Finding:
             return _fault(file, f"{found.st_size} bytes, {file.size} expected", may_be_wanted=not emptied)
         if fast:
             return right if found.st_mtime_ns == file.mtime_ns else _fault(file, "changed since it was verified")
-        if hash_file(path, git=False).sha256 == file.sha256:
+        if hash_file(path, git=False, keep_on=keep_on).sha256 == file.sha256:
             return right
-        return _located(layout, file)
+        return _located(layout, file, keep_on)
     except FileNotFoundError:
         return Finding(file, Condition.MISSING, "it is not there")
     except OSError as exc:
@@ -104,19 +105,24 @@ def _fault(file: ReceiptFile, why: str, *, may_be_wanted: bool = True) -> Findin
     return Finding(file, Condition.CHANGED if may_be_wanted and may_drift(file.path) else Condition.DAMAGED, why)
 
 
-def _located(layout: Layout, file: ReceiptFile) -> Finding:
+def _located(layout: Layout, file: ReceiptFile, keep_on: Callable[[], None]) -> Finding:
     _, pieces = _pieces(layout, file)
     if not pieces:
         return _fault(file, "its bytes are not what they were")
     fd = os.open(layout.root / file.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
-        bad = tuple(p.span for p in pieces if crc_at(fd, p.span.start, len(p.span)) != p.crc)
+        bad = tuple(piece.span for piece in pieces if not _holds(fd, piece, keep_on))
     finally:
         os.close(fd)
     if not bad:
         return _fault(file, "its bytes are not what they were")
     why = f"{len(bad)} of {len(pieces)} pieces do not hold, the first at byte {bad[0].start}"
     return replace(_fault(file, why), bad=bad)
+
+
+def _holds(fd: int, piece: Piece, keep_on: Callable[[], None]) -> bool:
+    keep_on()
+    return crc_at(fd, piece.span.start, len(piece.span)) == piece.crc
 
 
 def _pieces(layout: Layout, file: ReceiptFile) -> tuple[Digest, list[Piece]]:

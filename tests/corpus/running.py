@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from acestep_fetch.api import Report, fetch_async
+from acestep_fetch.core.events import Detail, Event, Waiting
 from acestep_fetch.core.model import HubName
 from acestep_fetch.options import Options
 from tests.corpus.rows import FILES, Row
@@ -22,11 +24,30 @@ REPO: Final = "made/Repo"
 
 
 @dataclass
+class Silence:
+    """The longest time in which a run told nothing, and had not said how long it would."""
+
+    heard: float = field(default_factory=time.monotonic)
+    longest: float = 0.0
+    since: str = ""
+    last: str = "the start"  # what was told
+
+    def listen(self, event: Event) -> None:
+        now = time.monotonic()
+        if now - self.heard > self.longest:
+            self.longest, self.since = now - self.heard, self.last
+        if not isinstance(event, Detail):  # what only --verbose tells is no news
+            self.last = str(event)
+            self.heard = now + event.seconds if isinstance(event, Waiting) else now
+
+
+@dataclass
 class Outcome:
     """What a row did: the run with the fault, what lay under final names after it, and the run without."""
 
     report: Report | None = None
     said: list[str] = field(default_factory=list)
+    silence: Silence = field(default_factory=Silence)
     wrong: set[str] = field(default_factory=set)
     whole: bool = False
     again: Report | None = None
@@ -68,7 +89,13 @@ async def _run(row: Row, root: Path, target: Path, outcome: Outcome) -> None:
             for hub in HubName
         }
         options = _options(target, {hub: served.url for hub, served in hubs.items()}, settings)
-        outcome.report = await fetch_async(options, lambda event: outcome.said.append(str(event)))
+        outcome.silence = Silence()
+
+        def listen(event: Event) -> None:
+            outcome.said.append(str(event))
+            outcome.silence.listen(event)
+
+        outcome.report = await fetch_async(options, listen)
         here = tree_digests(target / "Repo") if (target / "Repo").exists() else {}
         outcome.wrong = {path for path, digest in here.items() if there.get(path) != digest}
         outcome.whole = here == there

@@ -1,4 +1,5 @@
-"""Random schedules of faults: every run ends, says how, and leaves nothing wrong; the run after it ends well."""
+"""Random schedules of faults: every run ends, says how, and leaves nothing wrong; the run after it ends well. Meanwhile
+it says what it waits for and until when, where that takes long."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from tests.support.faults import Action, Delay, Kind, Rule, Status, too_many
 
 SOME: Final = range(40)
 MANY: Final = range(1000, 1500)
+SILENT: Final = 12.0  # seconds: what lasts longer is told after five or six, on a machine that is not loaded
 DOCUMENTED: Final = frozenset((0, 3, 4, 5, 6, 7))
 
 _LIES: Final[tuple[Action, ...]] = tuple(action for _, action, _ in BODIES)
@@ -59,6 +61,8 @@ def _wrong_with(outcome: Outcome) -> str:
     code = outcome.report.exit_code
     if outcome.wrong or outcome.whole != (code == 0):
         return f"exit {code}, wrong files {outcome.wrong}"
+    if outcome.silence.longest > SILENT:
+        return f"silent for {outcome.silence.longest:.1f} s after {outcome.silence.since}"
     if code not in DOCUMENTED or (code and not outcome.report.error):
         return f"exit {code} without a reason"
     if (outcome.again.exit_code, outcome.whole_again) != (0, True) or outcome.leftovers:

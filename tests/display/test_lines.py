@@ -63,6 +63,7 @@ def test_plain_writes_a_line_per_step_and_per_interval() -> None:
         ([ev.RunStarted("1", "/w", ("m",))], "waiting for Hugging Face and ModelScope to answer (30s)"),
         ([ev.SourcesChosen(("huggingface",), "")], "waiting for the file lists, checking what is already here (30s)"),
         ([ev.Waiting("another process writes here", 60.0)], "waiting: another process writes here (30s)"),
+        ([ev.Waiting("it is at work", 60.0, 3 * 10**9, 10**10)], "waiting: it is at work: 30%, 3.0/10.0 GB (30s)"),
         ([plan(), ev.FileStarted("a/x", 100, 0)], "no data, waiting for the hubs: a/x (30s)"),
     ],
 )

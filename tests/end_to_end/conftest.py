@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import acestep_fetch
 from acestep_fetch.core.model import HubName
 from tests.support.hub import ThreadedHub
 
@@ -29,13 +30,19 @@ class Hubs:
             "HF_ENDPOINT": self.hf.url,
             "MODELSCOPE_ENDPOINT": self.ms.url,
             "ACESTEP_FETCH_PROBE_URL": f"{self.hf.url}/api/models/ACE-Step/Ace-Step1.5",
-            "PYTHONPATH": "",
+            "PYTHONPATH": str(Path(acestep_fetch.__file__).parents[1]),  # the code under test, wherever that is
             **more,
         }
 
-    def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, patch: str = "", **more: str) -> subprocess.Popen[str]:
+        """The program; `patch` is code that is run in its process before it."""
+        how = (
+            ["-c", f"{patch}\nfrom acestep_fetch.cli.main import program\nprogram()"]
+            if patch
+            else ["-m", "acestep_fetch"]
+        )
         return subprocess.Popen(
-            [sys.executable, "-m", "acestep_fetch", *arguments],
+            [sys.executable, *how, *arguments],
             env=self.environment(**more),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -46,6 +53,11 @@ class Hubs:
         process = self.start(*arguments, **more)
         out, err = process.communicate(timeout=110)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    @property
+    def connections(self) -> int:
+        """That are open now."""
+        return sum(hub.hub.connections for hub in (self.hf, self.ms))
 
     @property
     def sent(self) -> int:

@@ -1,4 +1,4 @@
-"""Several processes on one folder, and what happens to one of them from outside."""
+"""Several processes on one folder, a process that is stopped for a while, and one that nobody listens to."""
 
 from __future__ import annotations
 
@@ -42,22 +42,30 @@ def _until(condition: Callable[[], object], seconds: float = 60.0) -> None:
 
 
 def test_eight_at_once_fetch_once(tmp_path: Path) -> None:
-    root = _made(tmp_path)
+    size = 120 * MIB
+    root = _made(tmp_path, size)
     with hubs(root, throttle=2e6) as pair:
         running = [pair.start("--dir", str(tmp_path / "out"), *FLAGS) for _ in range(8)]
         ended = [(process.communicate(timeout=110), process.returncode) for process in running]
         assert [code for _, code in ended] == [0] * 8, [err for (_, err), _ in ended]
-        assert pair.sent <= 1.05 * (40 * MIB + 70_300)
+        assert pair.sent <= 1.05 * (size + 70_300)
     assert all(events(out)[-1]["models"] == {"large": "ready"} for (out, _), _ in ended)
     assert sum(events(out)[-1]["bytes_fetched"] > 0 for (out, _), _ in ended) == 1
     assert _is_right(tmp_path)
+    waits = [[e for e in events(out) if e["event"] == "waiting" and e["total"]] for (out, _), _ in ended]
+    assert sum(bool(each) for each in waits) == 7
+    for each in filter(None, waits):  # the owner's bytes
+        assert {event["total"] for event in each} == {size + 70_300}
+        done = [event["done"] for event in each]
+        assert done == sorted(set(done))
+        assert 0 < done[0] <= done[-1] <= size + 70_300
 
 
 def test_who_waits_takes_over_when_the_owner_is_killed(tmp_path: Path) -> None:
-    root = _made(tmp_path)
-    with hubs(root, throttle=1e6) as pair:
+    root = _made(tmp_path, 120 * MIB)
+    with hubs(root, throttle=1.9e6) as pair:
         owner = pair.start("--dir", str(tmp_path / "out"), *FLAGS)
-        _until(lambda: pair.sent > 12 * MIB)
+        _until(lambda: pair.sent > 50 * MIB)
         heir = pair.start("--dir", str(tmp_path / "out"), *FLAGS)
         time.sleep(1.0)
         before, asked = pair.sent, len(pair.hf.recorder.entries) + len(pair.ms.recorder.entries)
@@ -69,7 +77,7 @@ def test_who_waits_takes_over_when_the_owner_is_killed(tmp_path: Path) -> None:
         out, err = heir.communicate(timeout=110)
         assert heir.returncode == 0, err
         plan = next(line for line in events(out) if line["event"] == "plan")
-        assert plan["partial"] > 0.5 * before
+        assert plan["partial"] > 0.4 * before  # each of some 40 connections had up to 2 MiB that were not recorded
     print(f"\ntaken over after {waited:.2f} s")
     assert waited < 2.0 * 5  # an idle machine does it in less than 2 s
     assert _is_right(tmp_path)
@@ -91,37 +99,6 @@ async def test_a_disk_whose_locks_lie_never_makes_a_wrong_file(tmp_path: Path, m
             assert last.report.exit_code == 0, last.said[-1000:]
             assert is_copy(w)
             subprocess.run(["rm", "-rf", str(w.folder)], check=True)
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_with_many_connections_ends_the_run_soon(number: int, code: int, tmp_path: Path) -> None:
-    root = _made(tmp_path, 400 * MIB)
-    with hubs(root, throttle=1.9e6) as pair:
-        process = pair.start("--dir", str(tmp_path / "out"), *FLAGS)
-        _until(lambda: pair.sent > 60 * MIB)
-        began = time.monotonic()
-        process.send_signal(number)
-        out, err = process.communicate(timeout=30)
-        took = time.monotonic() - began
-        assert process.returncode == code, err
-        assert events(out)[-1]["exit_code"] == code
-        open_then = {e.peer for hub in (pair.hf, pair.ms) for e in hub.recorder.entries if e.kind.value == "content"}
-        print(f"\n{len(open_then)} connections, ended after {took:.2f} s")
-        assert took < 0.5 * 5
-        ran = pair.run("--dir", str(tmp_path / "out"), *FLAGS, "--dry-run")
-        plan = next(line for line in events(ran.stdout) if line["event"] == "plan")
-        assert plan["partial"] > 40 * MIB
-
-
-def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
-    root = _made(tmp_path, 100 * MIB)
-    with hubs(root, throttle=1e6) as pair:
-        process = pair.start("--dir", str(tmp_path / "out"), *FLAGS)
-        _until(lambda: pair.sent > 5 * MIB)
-        process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
-        assert process.returncode == 130
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -113,3 +114,30 @@ def test_a_folder_that_cannot_be_written_raises_what_the_disk_raised(tmp_path: P
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         Lease.take(tmp_path / "file" / "lease")
+
+
+def test_those_who_wait_hear_how_far_the_owner_is(path: Path) -> None:
+    lease = taken_within(path, 1.0)
+    assert Lease.take(path) == Holder(os.getpid(), socket.gethostname())
+    for done in (10**12, 7):  # a shorter text leaves nothing of a longer one
+        lease.tell(done, 2 * 10**12)
+        assert Lease.take(path) == Holder(os.getpid(), socket.gethostname(), done, 2 * 10**12)
+    lease.release()
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"[1]", b"7", b'{"pid": 1}', b"\xff\xfe", b'{"pid": 1, "host": "h", "done": []}']
+)
+def test_a_text_that_says_nothing_hides_no_owner(text: bytes, path: Path) -> None:
+    lease = taken_within(path, 1.0)
+    os.truncate(path, 0)
+    path.write_bytes(text)
+    assert Lease.take(path) == Holder(0, "")
+    lease.release()
+
+
+def test_the_text_of_an_older_program_does(path: Path) -> None:
+    lease = taken_within(path, 1.0)
+    path.write_bytes(b'{"pid": 12, "host": "h"}')
+    assert Lease.take(path) == Holder(12, "h")
+    lease.release()

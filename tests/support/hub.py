@@ -72,6 +72,11 @@ class ServedHub:
     def url(self) -> str:
         return f"{'https' if self.setup.ssl_context else 'http'}://{self.setup.host}:{self.port}"
 
+    @property
+    def connections(self) -> int:
+        """That are open now."""
+        return len(self._runner.server.connections) if self._runner.server else 0
+
     async def start(self) -> None:
         self._reserved = self._socket()  # bound but not listening: connecting is refused while the hub is dead
         self.port = self._reserved.getsockname()[1]
