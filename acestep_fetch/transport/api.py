@@ -17,6 +17,8 @@ from typing import Final, Self
 from acestep_fetch import __version__
 from acestep_fetch.core.errors import Failure, SourceError, UsageError
 from acestep_fetch.core.interfaces import ApiReply
+from acestep_fetch.core.secrecy import repeats, without_echo
+from acestep_fetch.transport.hush import hushed
 from acestep_fetch.transport.lean import httpx
 
 USER_AGENT: Final = f"acestep-fetch/{__version__}"
@@ -111,7 +113,7 @@ class HttpxApi:
         Raises `SourceError`: no reply, a body above the limit, or a redirect that must not be followed.
         """
         seconds = self._timeout if timeout is None else timeout
-        with translated(url):
+        with translated(url), hushed():
             async with asyncio.timeout(seconds):
                 return await self._follow(_with_params(url, params), dict(headers or {}), seconds)
 
@@ -130,7 +132,8 @@ class HttpxApi:
         limits = httpx.Timeout(seconds, connect=min(seconds, self._connect_timeout))
         async with self._client.stream("GET", url, headers=dict(headers), timeout=limits) as response:
             lowered = {name.lower(): value for name, value in response.headers.items()}
-            return ApiReply(response.status_code, lowered, await self._body(response), str(url))
+            body = without_echo(await self._body(response), headers)
+            return ApiReply(response.status_code, lowered, body, str(url))
 
     async def _body(self, response: httpx.Response) -> bytes:
         body = bytearray()
@@ -185,5 +188,7 @@ def _next_hop(url: httpx.URL, target: str, headers: dict[str, str]) -> tuple[htt
         return following, headers
     if following.scheme not in ("http", "https") or (url.scheme, following.scheme) == ("https", "http"):
         raise SourceError(Failure.WRONG_REPLY, f"{place(str(url))}: redirected to an unsafe address")
+    if repeats(str(following), headers):
+        raise SourceError(Failure.WRONG_REPLY, f"{place(str(url))}: redirected with our credentials to another host")
     kept = {name: value for name, value in headers.items() if name.lower() not in _CREDENTIALS}
     return following.copy_with(userinfo=b""), kept

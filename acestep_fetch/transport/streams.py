@@ -25,6 +25,8 @@ from acestep_fetch import __version__
 from acestep_fetch.core.errors import Failure, SourceError
 from acestep_fetch.core.interfaces import Body, Request
 from acestep_fetch.core.pacing import Newcomer
+from acestep_fetch.core.secrecy import remember
+from acestep_fetch.transport.hush import hushed
 from acestep_fetch.transport.intake import Arrived, Intake, take_over
 
 READ_BUFFER: Final = 256 * 1024  # bytes a connection may hold before it stops reading from its socket
@@ -102,7 +104,7 @@ class Streams:
         if self._session is None:
             raise RuntimeError("Streams is used outside of its context")
         timing = _Timing()
-        with translated():
+        with translated(), hushed():
             url = URL(request.url)
             proxy = await self._proxy(url)
             reply = await self._session.get(
@@ -122,6 +124,8 @@ def _proxy_for(url: URL) -> dict[str, Any]:
         proxy, auth = get_env_proxy_for_url(url)
     except LookupError:
         return {}
+    if auth:
+        remember(auth.password)
     return {"proxy": proxy, "proxy_auth": auth}
 
 
