@@ -23,8 +23,8 @@ def program() -> NoReturn:
     """`main` as a process of its own. It leaves at once: the interpreter would take itself apart for a tenth of a
     second, and nothing is left to be done (threads are joined, files closed, and output is flushed here)."""
     hide_tokens(sys.argv)
-    if sys.stderr is not None:  # as it is under pythonw
-        sys.stderr = discreet(sys.stderr)
+    if stderr := sys.stderr:  # None under pythonw
+        sys.stderr = discreet(stderr)
     code = main()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
