@@ -24,9 +24,10 @@ _SHAPES: Final = (
     (r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}", rf"\1 {MASK}"),
     (r"(m_session_id=)[^\s;'\"]+", rf"\1{MASK}"),
     (r"(password=)(['\"]).*?\2", rf"\1{MASK}"),
+    (r"(?i)(set-cookie\W{1,6})[^\n'\"]+", rf"\1{MASK}"),
 )
 
-_remembered = dict[str, None]()  # spellings of what this process was trusted with, in the order they came
+_remembered = dict[str, re.Pattern[str]]()  # what this process was trusted with, however it may be spelt
 
 
 class Secret(str):
@@ -40,15 +41,15 @@ class Secret(str):
 
 def remember(secret: str) -> Secret:
     """`secret`, which `scrubbed` knows from here on."""
-    if len(secret) >= _SHORTEST and secret not in _remembered:
-        _remembered.update(dict.fromkeys(_spellings(secret)))
+    if len(secret) >= _SHORTEST:
+        _remembered[secret] = _spellings(secret)
     return Secret(secret)
 
 
 def scrubbed(text: str) -> str:
     """`text` without what is remembered, and without whatever looks like a secret."""
-    for spelling in _remembered:
-        text = text.replace(spelling, MASK)
+    for spelling in list(_remembered.values()):  # a thread of an SDK's may bring one
+        text = spelling.sub(MASK, text)
     for shape, instead in _shapes():
         text = shape.sub(instead, text)
     return text
@@ -56,13 +57,14 @@ def scrubbed(text: str) -> str:
 
 def repeats(text: str, headers: Mapping[str, str]) -> bool:
     """Whether `text`, which came from elsewhere, repeats a credential of the request's `headers`."""
-    return any(spelling in text for spelling in _sent(headers))
+    return any(_spellings(token).search(text) for token in _sent(headers))
 
 
 def without_echo(body: bytes, headers: Mapping[str, str]) -> bytes:
     """A reply's body without the credentials of the request's `headers`: what is made of it may be shown and stored."""
-    for spelling in _sent(headers):
-        body = body.replace(spelling.encode(), MASK.encode())
+    for token in _sent(headers):
+        if b"%" in body or any(part.encode() in body for part in (token, *_in_base64(token))):  # rare, and much faster
+            body = _spellings(token).sub(MASK, body.decode("latin-1")).encode("latin-1")
     return body
 
 
@@ -70,7 +72,8 @@ def _sent(headers: Mapping[str, str]) -> Iterator[str]:
     for value in headers.values():
         if isinstance(value, Secret):
             token = value.removeprefix("Bearer ").removeprefix("m_session_id=")
-            yield from _spellings(token) if len(token) >= _SHORTEST else ()
+            if len(token) >= _SHORTEST:
+                yield token
 
 
 @cache
@@ -79,14 +82,23 @@ def _shapes() -> tuple[tuple[re.Pattern[str], str], ...]:
 
 
 @cache
-def _spellings(secret: str) -> tuple[str, ...]:
-    """As it is, quoted for a URL, and in base64 wherever it begins there."""
-    from base64 import b64encode, urlsafe_b64encode
-    from urllib.parse import quote, quote_plus
+def _spellings(secret: str) -> re.Pattern[str]:
+    """Any letter of it may be quoted for a URL, and it may begin anywhere in base64."""
+    plain = "".join(f"(?:{re.escape(letter)}|{_quoted(letter)})" for letter in secret)
+    return re.compile("|".join([plain, *map(re.escape, _in_base64(secret))]))
 
-    plain, found = secret.encode(), [secret, quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1]]
+
+def _quoted(letter: str) -> str:
+    return "".join(f"%(?i:{byte:02x})" for byte in letter.encode("utf-8", "surrogateescape"))
+
+
+@cache
+def _in_base64(secret: str) -> tuple[str, ...]:
+    from base64 import b64encode, urlsafe_b64encode
+
+    found = list[str]()
     for encode in (b64encode, urlsafe_b64encode):
         for before in range(3):  # three letters become four: the first and the last four depend on the neighbours
-            text = encode(b"\0" * before + plain).decode().rstrip("=")
+            text = encode(b"\0" * before + secret.encode("utf-8", "surrogateescape")).decode().rstrip("=")
             found.append(text[4 if before else 0 : len(text) // 4 * 4])
-    return tuple(dict.fromkeys(spelling for spelling in found if len(spelling) >= _SHORTEST))
+    return tuple(dict.fromkeys(text for text in found if len(text) >= _SHORTEST))

@@ -129,6 +129,8 @@ class HttpxApi:
     async def _ask(self, url: httpx.URL, headers: Mapping[str, str], seconds: float) -> ApiReply:
         if self._client is None:
             raise RuntimeError("HttpxApi is used outside its context")
+        if (url.port or 0) > 65535:  # httpx leaves it to the system, which calls it an overflow
+            raise httpx.InvalidURL("no such port")
         limits = httpx.Timeout(seconds, connect=min(seconds, self._connect_timeout))
         async with self._client.stream("GET", url, headers=dict(headers), timeout=limits) as response:
             lowered = {name.lower(): value for name, value in response.headers.items()}

@@ -55,8 +55,9 @@ def _dump_frames(exc: BaseException | None, seen: set[int]) -> None:
     for frame, _ in traceback.walk_tb(exc.__traceback__):
         if "acestep_fetch" in frame.f_code.co_filename:
             for name, value in frame.f_locals.items():
-                if not isinstance(value, BaseException | asyncio.Future):  # what is raised here quotes on purpose
-                    _write("local", f"{frame.f_code.co_qualname} {name} = {value!r}")
+                shown = f"{frame.f_code.co_qualname} {name} = {value!r}"
+                if not isinstance(value, BaseException) and "exception=" not in shown:  # ours quote on purpose
+                    _write("local", shown)
     for inner in (exc.__cause__, exc.__context__, *getattr(exc, "exceptions", ())):
         _dump_frames(inner, seen)
 
