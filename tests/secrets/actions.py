@@ -47,7 +47,9 @@ class Echo(Action):
             "Retry-After": said if self.status == 400 else "0",
             **self.fields,
         }
-        return web.Response(status=self.status, body=json.dumps(body).encode(), content_type="application/json", headers=headers)
+        return web.Response(
+            status=self.status, body=json.dumps(body).encode(), content_type="application/json", headers=headers
+        )
 
 
 @dataclass(frozen=True)

@@ -89,8 +89,11 @@ GOOD: Final = (
     Row("a file that is called like the token", exit=6, rules=_both((ListsItself(), Kind.API)), flags=JSON),
     Row("bodies cut short", rules=_both((Truncate(500_000, Cut.RESET), Kind.CONTENT)), flags=JSON),
     Row("a bit flipped once", rules={"hf": (Rule(FlipBit(at=1 << 20), kind=Kind.CONTENT, first=1),)}),
-    Row("verified and repaired", then=(("verify", "--dir", "<folder>/out"), ("repair", "-v", "--dir", "<folder>/out")),
-        then_exits=(6, 0)),
+    Row(
+        "verified and repaired",
+        then=(("verify", "--dir", "<folder>/out"), ("repair", "-v", "--dir", "<folder>/out")),
+        then_exits=(6, 0),
+    ),
     Row("stopped by Ctrl-C", exit=130, stop="SIGINT", throttle=300_000.0),
     Row("stopped by SIGTERM, json", exit=143, stop="SIGTERM", throttle=300_000.0, flags=JSON),
     Row("stopped in a terminal", exit=130, stop="SIGINT", throttle=300_000.0, flags=(*FLAGS, "-v"), tty=True),
@@ -101,22 +104,47 @@ GOOD: Final = (
 SOURCES: Final = (
     Row("a token file of HF_HOME", env={"HF_TOKEN": None}, files={"home/hf/token": FILE.text}, sends=(FILE, MS)),
     Row("the older variable", env={"HF_TOKEN": None, "HUGGING_FACE_HUB_TOKEN": HF.text}),
-    Row("--token-file", flags=(*VERBOSE, "--token-file", "<folder>/home/t"), files={"home/t": f"{FILE.text}\n"},
-        sends=(FILE, MS)),
+    Row(
+        "--token-file",
+        flags=(*VERBOSE, "--token-file", "<folder>/home/t"),
+        files={"home/t": f"{FILE.text}\n"},
+        sends=(FILE, MS),
+    ),
     Row("--token", flags=(*VERBOSE, "--token", FLAG.text), sends=(FLAG, MS), token_in_arguments=True),
-    Row("--token=, after which nothing works", exit=5, flags=(*VERBOSE, f"--token={FLAG.text}"), sends=(FLAG, MS),
-        token_in_arguments=True, rules=_both((Status(503), Kind.CONTENT), (Status(503), Kind.RESOLVER))),
-    Row("-t, and a mistake behind it", exit=2, flags=(*VERBOSE, "-t", FLAG.text, "--nonsense", FLAG.text), sends=(),
-        token_in_arguments=True),
-    Row("a token as a file's name", exit=2, flags=(*VERBOSE, "--token-file", HF.text), sends=(),
-        token_in_arguments=True),
+    Row(
+        "--token=, after which nothing works",
+        exit=5,
+        flags=(*VERBOSE, f"--token={FLAG.text}"),
+        sends=(FLAG, MS),
+        token_in_arguments=True,
+        rules=_both((Status(503), Kind.CONTENT), (Status(503), Kind.RESOLVER)),
+    ),
+    Row(
+        "-t, and a mistake behind it",
+        exit=2,
+        flags=(*VERBOSE, "-t", FLAG.text, "--nonsense", FLAG.text),
+        sends=(),
+        token_in_arguments=True,
+    ),
+    Row(
+        "a token as a file's name", exit=2, flags=(*VERBOSE, "--token-file", HF.text), sends=(), token_in_arguments=True
+    ),
     Row("a login that modelscope saved", env={"MODELSCOPE_API_TOKEN": None}, jar=True, sends=(HF, JAR)),
     Row("a password in HF_ENDPOINT", exit=2, env={"HF_ENDPOINT": f"http://me:{ADDRESS.text}@<hf:>"}, sends=()),
-    Row("a password in MODELSCOPE_ENDPOINT, json", exit=2, sends=(), flags=JSON,
-        env={"MODELSCOPE_ENDPOINT": f"http://me:{ADDRESS.text}@<ms:>"}),
+    Row(
+        "a password in MODELSCOPE_ENDPOINT, json",
+        exit=2,
+        sends=(),
+        flags=JSON,
+        env={"MODELSCOPE_ENDPOINT": f"http://me:{ADDRESS.text}@<ms:>"},
+    ),
     Row("a query in HF_ENDPOINT", exit=2, env={"HF_ENDPOINT": f"<hf>?key={ADDRESS.text}"}, sends=()),
-    Row("a password and a query in the probe's address", sends=(HF, MS), flags=(*JSON, "--prefer-source", "auto"),
-        env={"ACESTEP_FETCH_PROBE_URL": f"http://me:{ADDRESS.text}@127.0.0.1:9/x?key={ADDRESS.text}"}),
+    Row(
+        "a password and a query in the probe's address",
+        sends=(HF, MS),
+        flags=(*JSON, "--prefer-source", "auto"),
+        env={"ACESTEP_FETCH_PROBE_URL": f"http://me:{ADDRESS.text}@127.0.0.1:9/x?key={ADDRESS.text}"},
+    ),
 )
 
 # -- refusals ---------------------------------------------------------------------------------------------------------
@@ -170,13 +198,24 @@ DROPPED: Final = "does not accept the token: going on without it"
 TOKENS: Final = (
     Row("a stale token at Hugging Face", rules=_hf(Echo(401, only_with_token=True), None), says=DROPPED),
     Row("a stale token at Hugging Face, refused without a word", rules=_hf(BareRefusal(), None), says=DROPPED),
-    Row("a stale token at ModelScope", says=DROPPED,
-        rules={"ms": (Rule(Echo(400, code=10010103009, only_with_token=True), kind=None),)}),
+    Row(
+        "a stale token at ModelScope",
+        says=DROPPED,
+        rules={"ms": (Rule(Echo(400, code=10010103009, only_with_token=True), kind=None),)},
+    ),
     Row("a stale token at ModelScope, refused without a word", rules={"ms": (Rule(BareRefusal()),)}, says=DROPPED),
-    Row("stale tokens at both hubs, json", says=DROPPED, flags=JSON,
-        rules={name: (Rule(BareRefusal()),) for name in ("hf", "ms")}),
-    Row("a private repository of one hub", sends=(HF,), dead=("ms",),
-        rules={"hf": (Rule(Private(), kind=Kind.API), Rule(Private(), kind=Kind.RESOLVER))}),
+    Row(
+        "stale tokens at both hubs, json",
+        says=DROPPED,
+        flags=JSON,
+        rules={name: (Rule(BareRefusal()),) for name in ("hf", "ms")},
+    ),
+    Row(
+        "a private repository of one hub",
+        sends=(HF,),
+        dead=("ms",),
+        rules={"hf": (Rule(Private(), kind=Kind.API), Rule(Private(), kind=Kind.RESOLVER))},
+    ),
 )
 
 # -- proxies ----------------------------------------------------------------------------------------------------------
@@ -185,13 +224,27 @@ FAR: Final = {"HF_ENDPOINT": "http://127.0.0.2:1", "MODELSCOPE_ENDPOINT": "http:
 PROXIED: Final = {**FAR, "HTTP_PROXY": f"http://me:{PROXY.text}@<proxy:>", "ACESTEP_FETCH_PROBE_URL": "<cdn>/x"}
 PROXIES: Final = (
     Row("a proxy with a password", env={**PROXIED, **LOG}, sends=(HF, PROXY)),
-    Row("a proxy with a password, redirected past it", sends=(HF, PROXY), env={**PROXIED, "NO_PROXY": "localhost"},
-        rules={"proxy": (Rule(Hand(ELSEWHERE), kind=Kind.RESOLVER),)}),
-    Row("a proxy that refuses", exit=5, env=PROXIED, sends=(PROXY,), flags=JSON,
-        rules={"proxy": (Rule(Echo(407), kind=None),)}),
+    Row(
+        "a proxy with a password, redirected past it",
+        sends=(HF, PROXY),
+        env={**PROXIED, "NO_PROXY": "localhost"},
+        rules={"proxy": (Rule(Hand(ELSEWHERE), kind=Kind.RESOLVER),)},
+    ),
+    Row(
+        "a proxy that refuses",
+        exit=5,
+        env=PROXIED,
+        sends=(PROXY,),
+        flags=JSON,
+        rules={"proxy": (Rule(Echo(407), kind=None),)},
+    ),
     Row("a proxy that is not there", exit=5, env=PROXIED, sends=(), dead=("proxy",), python=DEV),
-    Row("a proxy that cannot be used", exit=2, sends=(),
-        env={**PROXIED, "HTTP_PROXY": f"ftp://me:{PROXY.text}@<proxy:>"}),
+    Row(
+        "a proxy that cannot be used",
+        exit=2,
+        sends=(),
+        env={**PROXIED, "HTTP_PROXY": f"ftp://me:{PROXY.text}@<proxy:>"},
+    ),
 )
 
 # -- what nobody expects ----------------------------------------------------------------------------------------------
@@ -243,7 +296,11 @@ def certificate(at: Path) -> ssl.SSLContext:
 
 TLS: Final = (
     Row("redirects from https to http", rules=_hf(Hand(OTHER_PORT)), tls=certificate, env=LOG),
-    Row("the list is redirected from https to http", rules=_hf(Hand("<cdn>{path}?blobs=true"), Kind.API), tls=certificate),
+    Row(
+        "the list is redirected from https to http",
+        rules=_hf(Hand("<cdn>{path}?blobs=true"), Kind.API),
+        tls=certificate,
+    ),
     Row("https debugging", python=DEV, env={"PYTHONASYNCIODEBUG": "1", **LOG}, tls=certificate),
 )
 

@@ -150,7 +150,9 @@ def _run(row: Row, root: Path, folder: Path, evidence: Evidence) -> None:
 
 def _placed(rule: Rule, lab: Lab) -> Rule:
     action = rule.action
-    return replace(rule, action=replace(action, target=lab.filled(action.target)) if isinstance(action, Hand) else action)
+    return replace(
+        rule, action=replace(action, target=lab.filled(action.target)) if isinstance(action, Hand) else action
+    )
 
 
 def _put_secrets(row: Row, folder: Path) -> None:
@@ -160,7 +162,9 @@ def _put_secrets(row: Row, folder: Path) -> None:
     if row.jar:
         from modelscope_hub.config import HubConfig
 
-        HubConfig(config_dir=folder / "home" / ".modelscope", endpoint="http://127.0.0.1", token="").save_token(JAR.text)
+        HubConfig(config_dir=folder / "home" / ".modelscope", endpoint="http://127.0.0.1", token="").save_token(
+            JAR.text
+        )
 
 
 def _damage(path: Path) -> None:
@@ -229,7 +233,10 @@ def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
         inside = path.relative_to(folder).as_posix()
         yield f"name of {inside}", inside.encode()
         if path.is_file() and not inside.startswith("home/"):
-            yield ("out: " if inside.startswith("out") and inside.count("/") == 0 else "file: ") + inside, path.read_bytes()
+            yield (
+                ("out: " if inside.startswith("out") and inside.count("/") == 0 else "file: ") + inside,
+                path.read_bytes(),
+            )
 
 
 def as_text(entry: Entry) -> bytes:

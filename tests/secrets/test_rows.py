@@ -64,7 +64,9 @@ def _check_dropped(found: Evidence) -> None:
     """A refused token is not sent again, once the requests that were under way with it have been answered."""
     for server in ("hf", "ms"):
         entries = found.asked[server]
-        refused = [at for at, entry in enumerate(entries) if "authorization" in entry.headers and entry.status in (400, 401)]
+        refused = [
+            at for at, entry in enumerate(entries) if "authorization" in entry.headers and entry.status in (400, 401)
+        ]
         if refused:
             later = [entry for entry in entries[refused[0] + 3 :] if "authorization" in entry.headers]
             assert not later, later
