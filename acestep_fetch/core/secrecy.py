@@ -23,8 +23,8 @@ _SHAPES: Final = (
     (r"\bhf_[A-Za-z0-9]{8,}", f"hf_{MASK}"),
     (r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}", rf"\1 {MASK}"),
     (r"(m_session_id=)[^\s;'\"]+", rf"\1{MASK}"),
-    (r"(password=)(['\"]).*?\2", rf"\1{MASK}"),
-    (r"(?i)(set-cookie\W{1,6})[^\n'\"]+", rf"\1{MASK}"),
+    (r"(password=)(['\"]).*?\2", rf"\1\2{MASK}\2"),
+    (r"(?i)(set-cookie['\"]?[\s:,=]+(?:b?['\"])?)[^\n'\"]+", rf"\1{MASK}"),
 )
 
 _remembered = dict[str, re.Pattern[str]]()  # what this process was trusted with, however it may be spelt

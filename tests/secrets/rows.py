@@ -50,6 +50,7 @@ class Row:
     tty: bool = False
     jar: bool = False
     token_in_arguments: bool = False
+    unasked: str = ""  # a server that nobody may be led to
     signer: str = "cdn"  # whom signed queries of the row lead to
     tls: Callable[[Path], ssl.SSLContext] | None = None
 
@@ -295,10 +296,11 @@ def certificate(at: Path) -> ssl.SSLContext:
 
 
 TLS: Final = (
-    Row("redirects from https to http", rules=_hf(Hand(OTHER_PORT)), tls=certificate, env=LOG),
+    Row("redirects from https to http", rules=_hf(Hand(OTHER_PORT)), tls=certificate, env=LOG, unasked="cdn"),
     Row(
         "the list is redirected from https to http",
         rules=_hf(Hand("<cdn>{path}?blobs=true"), Kind.API),
+        unasked="cdn",
         tls=certificate,
     ),
     Row("https debugging", python=DEV, env={"PYTHONASYNCIODEBUG": "1", **LOG}, tls=certificate),

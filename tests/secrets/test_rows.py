@@ -36,6 +36,7 @@ def test_row(row: Row, evidence: dict[str, Evidence]) -> None:
     _check_origins(row, found)
     assert "child: " not in found.texts["file: dump"].decode(), "a process was started"
     assert "object: " in found.texts["file: dump"].decode() or not row.sends
+    assert not found.asked.get(row.unasked)
     if row.says == DROPPED:
         _check_dropped(found)
 

@@ -1,6 +1,6 @@
 """Runs inside the program under test, which knows nothing of it: Python imports it from PYTHONPATH.
 
-`SECRETS_DUMP` names a file for what a debugger, a rich traceback or a core display would show: the repr and str of every
+`SECRETS_DUMP` names a file for what a debugger, a rich traceback or a core display would show: the repr and str of each
 object of the program's own and of the locals of its frames, at an unexpected error and at the end, and every process
 that is started. `SECRETS_BREAK` (``module:Class.method`` and optionally ``@n``, the call that breaks) makes a function
 raise an error that quotes all that it was given, as the worst library would. `SECRETS_NOISE` makes it only talk, in
@@ -81,7 +81,7 @@ def _noise(said: str) -> None:
         raise RuntimeError(f"nobody waits: {said}")
 
     try:
-        asyncio.get_running_loop().create_task(fail())  # noqa: RUF006  # so that it is never retrieved
+        asyncio.get_running_loop().create_task(fail())  # and nobody retrieves it
     except RuntimeError:
         return
 
