@@ -53,4 +53,5 @@ def _decoded(data: bytes) -> Iterator[bytes]:
     for run in set(_BASE64.findall(data)):
         for skip in range(4):
             text = run[skip:].translate(_PLAIN)
-            yield b64decode(text[: len(text) // 4 * 4])
+            whole = text if len(text) % 4 != 1 else text[:-1]  # one letter more is no byte
+            yield b64decode(whole + b"=" * (-len(whole) % 4))
