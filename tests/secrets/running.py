@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -216,8 +217,6 @@ def _command_line(pid: int) -> bytes:
 
 
 def _drained(master: int) -> bytes:
-    import select
-
     found = bytearray()
     while select.select([master], [], [], 0)[0]:
         try:
@@ -241,6 +240,3 @@ def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 def as_text(entry: Entry) -> bytes:
     return json.dumps([entry.url, *entry.headers.items()]).encode()
-
-
-Check = Callable[[Evidence], None]
