@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format bench clean
+.PHONY: help demo test test-long breaks check format bench clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test: $(DEV_STAMP) ## all tests
 
 test-long: $(DEV_STAMP) ## what takes minutes: power loss at every moment, hundreds of kills and of random faults
 	$(BIN)/python -m pytest -m long
+
+breaks: $(DEV_STAMP) ## break each promise of docs/reliability.md in a copy, and see that a test notices
+	$(BIN)/python -m tests.breaks
 
 check: $(DEV_STAMP) ## format, lint, types and the layer rule
 	$(BIN)/ruff format --check .

@@ -14,6 +14,7 @@ from typing import Final
 
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.model import HubName
+from acestep_fetch.core.secrecy import remember
 
 GOOGLE_CHECK: Final = "https://www.google.com/generate_204"
 
@@ -61,10 +62,10 @@ class Options:
     prefer: HubName | None = None
     token: str | None = field(default=None, repr=False)  # Hugging Face
     modelscope_token: str | None = field(default=None, repr=False)
-    huggingface_endpoint: str | None = None  # None: the SDK's, which reads HF_ENDPOINT
-    modelscope_endpoint: str | None = None
+    huggingface_endpoint: str | None = field(default=None, repr=False)  # None: the SDK's, which reads HF_ENDPOINT
+    modelscope_endpoint: str | None = field(default=None, repr=False)  # addresses may hold a password
     ca_bundle: Path | None = None  # None: SSL_CERT_FILE and the like, else the system's certificates
-    probe_url: str = GOOGLE_CHECK
+    probe_url: str = field(default=GOOGLE_CHECK, repr=False)
     probe_deadline: float = 3.0
 
     connections: int = 32  # at most, to one hub
@@ -76,6 +77,9 @@ class Options:
     lease_wait: float = 3600.0  # how long to wait for another process that writes here
 
     def __post_init__(self) -> None:
+        for name in ("token", "modelscope_token"):
+            if token := getattr(self, name):
+                object.__setattr__(self, name, remember(token))
         for name in ("probe_deadline", "connect_timeout", "stall_timeout", "give_up_after"):
             _above_zero(getattr(self, name), name)
         _count(self.connections, "connections")
@@ -137,7 +141,7 @@ def _seconds(text: str) -> float:
 _VARIABLES: Final[Mapping[str, tuple[tuple[str, ...], Callable[[str], object]]]] = {
     "directory": (("ACESTEP_CHECKPOINTS_DIR",), expanded),
     "prefer": (("ACESTEP_FETCH_PREFER_SOURCE", "ACESTEP_DOWNLOAD_SOURCE"), parse_source),
-    "modelscope_token": (("MODELSCOPE_API_TOKEN",), str),
+    "modelscope_token": (("MODELSCOPE_API_TOKEN",), remember),
     "huggingface_endpoint": (("HF_ENDPOINT",), str),
     "modelscope_endpoint": (("MODELSCOPE_ENDPOINT", "MODELSCOPE_DOMAIN"), str),
     "ca_bundle": (("ACESTEP_FETCH_CA_BUNDLE",), expanded),

@@ -1,4 +1,5 @@
-"""Nothing of the machine leaks into a test: no token, no endpoint, no proxy, no certificates, no home."""
+"""Nothing of the machine leaks into a test: no token, no endpoint, no proxy, no certificates, no home. Nor does one
+test's token."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
+
+from acestep_fetch.core import secrecy
 
 _LEAKS = ("HF_", "HUGGING", "MODELSCOPE_", "ACESTEP_", "XDG_", "SSL_CERT_", "REQUESTS_CA_", "CURL_CA_")
 
@@ -15,6 +18,7 @@ def _hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     for name in list(os.environ):
         if name.startswith(_LEAKS) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
+    monkeypatch.setattr(secrecy, "_remembered", {})
     home = tmp_path_factory.getbasetemp() / "home"
     home.mkdir(exist_ok=True)
     monkeypatch.setenv("HOME", str(home))

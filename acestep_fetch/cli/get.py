@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from acestep_fetch import __version__
 from acestep_fetch.core.errors import UsageError
+from acestep_fetch.core.secrecy import Secret
 from acestep_fetch.options import Options, expanded, parse_count, parse_size, parse_source
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ def parser() -> argparse.ArgumentParser:
     how = top.add_argument_group("where from, where to")
     how.add_argument("--prefer-source", metavar="SOURCE", help="huggingface, modelscope or auto")
     how.add_argument("-d", "--dir", metavar="DIR", help="the checkpoints folder (default ./checkpoints)")
-    how.add_argument("-t", "--token", help="Hugging Face token; better: --token-file, it stays out of `ps`")
+    how.add_argument(
+        "-t", "--token", type=Secret, help="Hugging Face token; better: --token-file, it stays out of `ps`"
+    )
     how.add_argument("--token-file", metavar="FILE", help="a file that holds the token")
     how.add_argument(
         "--ca-bundle",
@@ -111,13 +114,13 @@ def _told(flag: str, text: str | None, parse: Callable[[str], int]) -> int | Non
         raise UsageError(f"{flag}: {error.message}", hint=error.hint) from None
 
 
-def _token(given: argparse.Namespace) -> str | None:
+def _token(given: argparse.Namespace) -> Secret | None:
     if given.token and given.token_file:
         raise UsageError("--token and --token-file exclude each other")
     if not given.token_file:
-        return str(given.token) if given.token else None
+        return given.token or None
     try:
-        token = expanded(given.token_file).read_text("utf-8").strip()
+        token = Secret(expanded(given.token_file).read_text("utf-8").strip())
     except (OSError, UnicodeDecodeError) as exc:
         named = "(a token, not a file)" if given.token_file.startswith("hf_") else given.token_file
         raise UsageError(f"--token-file {named}: {getattr(exc, 'strerror', None) or 'not a text'}") from exc

@@ -10,6 +10,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Final, NoReturn
 
+from acestep_fetch.cli.discretion import discreet, hide_tokens
 from acestep_fetch.core.errors import FetchError
 
 # A subcommand is a module of this package with `run(arguments) -> exit code`; it is imported only when asked for.
@@ -21,6 +22,9 @@ _RARELY: Final = (50_000, 20, 50)
 def program() -> NoReturn:
     """`main` as a process of its own. It leaves at once: the interpreter would take itself apart for a tenth of a
     second, and nothing is left to be done (threads are joined, files closed, and output is flushed here)."""
+    hide_tokens(sys.argv)
+    if stderr := sys.stderr:  # None under pythonw
+        sys.stderr = discreet(stderr)
     code = main()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):

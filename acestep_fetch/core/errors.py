@@ -24,19 +24,24 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import ClassVar
 
+from acestep_fetch.core.secrecy import scrubbed
+
 
 class FetchError(Exception):
-    """The root. ``exit_code`` is the process's, ``retryable`` says whether running again can help."""
+    """The root. ``exit_code`` is the process's, ``retryable`` says whether running again can help.
+
+    No message, hint or attempt holds a secret: what the server or a library said may quote one.
+    """
 
     exit_code: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
     name: ClassVar[str] = "failure"
 
     def __init__(self, message: str, *, hint: str | None = None, attempts: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-        self.attempts = tuple(attempts)  # one line per thing that was tried, newest last
+        self.message = scrubbed(message)
+        super().__init__(self.message)
+        self.hint = scrubbed(hint) if hint else None
+        self.attempts = tuple(map(scrubbed, attempts))  # one line per thing that was tried, newest last
 
 
 class UsageError(FetchError):

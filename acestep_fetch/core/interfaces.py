@@ -13,14 +13,18 @@ from typing import Protocol
 from acestep_fetch.core.errors import SourceError
 from acestep_fetch.core.model import HubName, RepoId, Snapshot
 from acestep_fetch.core.pacing import Newcomer
+from acestep_fetch.core.secrecy import scrubbed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Request:
     """Where to ask for a file's bytes. `headers` may carry a token and go to this URL's origin only."""
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:  # the address may be signed
+        return f"Request({scrubbed(self.url)!r})"
 
 
 class Body(Protocol):
@@ -59,7 +63,7 @@ class Transport(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ApiReply:
     """A whole small reply. Header names are lower case."""
 
@@ -67,6 +71,9 @@ class ApiReply:
     headers: Mapping[str, str]
     body: bytes
     url: str  # after redirects
+
+    def __repr__(self) -> str:  # headers set cookies, and a body may repeat what was sent
+        return f"ApiReply({self.status}, {scrubbed(self.url)!r}, {len(self.body)} bytes)"
 
 
 class Api(Protocol):

@@ -24,6 +24,7 @@ from acestep_fetch.core.interfaces import Body, Hub, Request, Transport
 from acestep_fetch.core.model import HubName, Snapshot
 from acestep_fetch.core.replies import span_of
 from acestep_fetch.core.retry import asked_wait, is_busy
+from acestep_fetch.core.secrecy import Secret, repeats
 from acestep_fetch.core.spans import Span
 from acestep_fetch.engine.context import Context
 
@@ -378,8 +379,10 @@ def _redirected(request: Request, target: str) -> Request:
     if (here.scheme, there.scheme) == ("https", "http"):
         raise SourceError(Failure.WRONG_REPLY, "a redirect from https to http")
     same = (here.scheme, here.netloc) == (there.scheme, there.netloc)
+    if not same and repeats(target, request.headers):
+        raise SourceError(Failure.WRONG_REPLY, "a redirect that takes our credentials to another host")
     kept: Mapping[str, str] = request.headers if same else {}
-    return Request(target, kept)
+    return Request(Secret(target), kept)
 
 
 async def _is_set(event: asyncio.Event, seconds: float) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from acestep_fetch.core.secrecy import Secret, remember
 from acestep_fetch.hubs.addresses import host_of
 
 
@@ -47,11 +48,11 @@ class Account:
                 self._login = _usable(self._title, await self._find_login())
                 self._note(self._login)
 
-    def token_for(self, url: str) -> str | None:
+    def token_for(self, url: str) -> Secret | None:
         """The token, where it may be sent to `url`'s host."""
         if self._login is None or not self._login.token:
             return None
-        return self._login.token if _same_site(host_of(url), self._login.host) else None
+        return Secret(self._login.token) if _same_site(host_of(url), self._login.host) else None
 
     def drop(self) -> bool:
         """Forgets the token for the rest of the run, and says so; False if there was none."""
@@ -78,7 +79,7 @@ def _usable(title: str, login: Login) -> Login:
     token = (login.token or "").strip()
     if token and not (token.isascii() and token.isprintable() and not set(token) & set(' ;,"')):
         return Login(warning=f"the token for {title} has characters that no token has: going on without it")
-    return Login(token or None, login.host, login.warning)
+    return Login(remember(token) if token else None, login.host, login.warning)
 
 
 def _same_site(host: str, login_host: str | None) -> bool:

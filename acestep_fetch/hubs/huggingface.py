@@ -15,6 +15,7 @@ from acestep_fetch.core.errors import Failure, NotFoundError, SourceError, Usage
 from acestep_fetch.core.interfaces import Api, ApiReply, Request
 from acestep_fetch.core.model import HubName, RemoteFile, RepoId, Snapshot
 from acestep_fetch.core.retry import is_busy
+from acestep_fetch.core.secrecy import Secret
 from acestep_fetch.hubs import huggingface_wire as wire
 from acestep_fetch.hubs import listing, tokens
 from acestep_fetch.hubs.account import Account, FindLogin
@@ -163,9 +164,14 @@ class HuggingFace:
     async def _ask(self, talk: Conversation, url: str, repo: RepoId, revision: str) -> ApiReply:
         headers = self._headers()
         reply = await talk.ask(url, headers=headers)
-        if reply.status != 200 and headers and self._refuses_token(reply):
+        if headers and self._refuses_token(reply):
             self._account.drop()
             reply = await talk.ask(url, headers=self._headers())
+        elif headers and reply.status == 401:  # says no more than that: whether the token is why shows without it
+            without = await talk.ask(url)
+            if without.status == 200:
+                self._account.drop()
+                reply = without
         if reply.status == 200:
             return reply
         page = f"{self._base}/{repo}"
@@ -182,7 +188,7 @@ class HuggingFace:
 
     def _headers(self) -> dict[str, str]:
         token = self._account.token_for(self._base)
-        return {"Authorization": f"Bearer {token}"} if token else {}
+        return {"Authorization": Secret(f"Bearer {token}")} if token else {}
 
     def _present_id(self, repo: RepoId) -> RepoId:
         return self._present_ids.get(repo, repo)

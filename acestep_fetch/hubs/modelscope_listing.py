@@ -16,6 +16,7 @@ from acestep_fetch.core.errors import AccessError, Failure, FetchError, Integrit
 from acestep_fetch.core.interfaces import Api, ApiReply
 from acestep_fetch.core.model import SHA1_HEX, RemoteFile, RepoId
 from acestep_fetch.core.retry import asked_wait
+from acestep_fetch.core.secrecy import Secret
 from acestep_fetch.hubs import listing
 from acestep_fetch.hubs import modelscope_wire as wire
 from acestep_fetch.hubs.account import Account
@@ -190,7 +191,9 @@ class _NoTreeError(Exception):
 def credentials(account: Account, site: str) -> dict[str, str]:
     """The token as the session cookie and as a bearer, as modelscope 1.38 and later send it: no login round trip."""
     token = account.token_for(site)
-    return {"Cookie": f"m_session_id={token}", "Authorization": f"Bearer {token}"} if token else {}
+    if not token:
+        return {}
+    return {"Cookie": Secret(f"m_session_id={token}"), "Authorization": Secret(f"Bearer {token}")}
 
 
 def _paths(page: wire.Page) -> list[str]:

@@ -19,7 +19,9 @@ from typing import Final, Self
 from acestep_fetch import __version__
 from acestep_fetch.core.errors import Failure, SourceError
 from acestep_fetch.core.interfaces import ApiReply
+from acestep_fetch.core.secrecy import repeats, without_echo
 from acestep_fetch.transport.causes import system_text
+from acestep_fetch.transport.hush import hushed
 from acestep_fetch.transport.lean import httpx
 from acestep_fetch.transport.proxies import Proxies
 from acestep_fetch.transport.trust import tls_error, trust
@@ -113,7 +115,7 @@ class HttpxApi:
         Raises `SourceError`: no reply, a body above the limit, or a redirect that must not be followed.
         """
         seconds = self._timeout if timeout is None else timeout
-        with translated(url):
+        with translated(url), hushed():
             async with asyncio.timeout(seconds):
                 return await self._follow(_with_params(url, params), dict(headers or {}), seconds)
 
@@ -129,10 +131,13 @@ class HttpxApi:
     async def _ask(self, url: httpx.URL, headers: Mapping[str, str], seconds: float) -> ApiReply:
         if self._client is None:
             raise RuntimeError("HttpxApi is used outside its context")
+        if (url.port or 0) > 65535:  # httpx leaves it to the system, which calls it an overflow
+            raise httpx.InvalidURL("no such port")
         limits = httpx.Timeout(seconds, connect=min(seconds, self._connect_timeout))
         async with self._client.stream("GET", url, headers=dict(headers), timeout=limits) as response:
             lowered = {name.lower(): value for name, value in response.headers.items()}
-            return ApiReply(response.status_code, lowered, await self._body(response), str(url))
+            body = without_echo(await self._body(response), headers)
+            return ApiReply(response.status_code, lowered, body, str(url))
 
     async def _body(self, response: httpx.Response) -> bytes:
         body = bytearray()
@@ -193,5 +198,7 @@ def _next_hop(url: httpx.URL, target: str, headers: dict[str, str]) -> tuple[htt
         return following, headers
     if following.scheme not in ("http", "https") or (url.scheme, following.scheme) == ("https", "http"):
         raise SourceError(Failure.WRONG_REPLY, f"{place(str(url))}: redirected to an unsafe address")
+    if repeats(str(following), headers):
+        raise SourceError(Failure.WRONG_REPLY, f"{place(str(url))}: redirected with our credentials to another host")
     kept = {name: value for name, value in headers.items() if name.lower() not in _CREDENTIALS}
     return following.copy_with(userinfo=b""), kept

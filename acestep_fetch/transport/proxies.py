@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, getproxies_environment, proxy_bypass
 
 from acestep_fetch.core.errors import Failure, SourceError, UsageError
+from acestep_fetch.core.secrecy import Secret, remember
 
 _SCHEMES: Final = {  # `socks` is what desktops write; who resolves names is no question here: always the proxy
     "http": "http",
@@ -57,7 +58,7 @@ class Proxy:
         if self.user is None:
             return {}
         pair = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
-        return {"Proxy-Authorization": f"Basic {pair}"}
+        return {"Proxy-Authorization": Secret(f"Basic {pair}")}
 
     def refusal(self, host: str, status: int | None = None) -> SourceError:
         """What it means that the proxy does not let us through to `host`; `status` is an HTTP proxy's."""
@@ -144,7 +145,7 @@ def parse(text: str) -> Proxy:
         parts = urlsplit(address if "://" in address else f"http://{address}")
         scheme, host, port = parts.scheme, parts.hostname, parts.port
         user = unquote(parts.username, errors="strict") if parts.username is not None else None
-        password = unquote(parts.password or "", errors="strict")
+        password = remember(unquote(parts.password or "", errors="strict"))
     except ValueError:
         raise UsageError("the proxy that the environment names is not an address", hint=_HINT) from None
     if scheme not in _SCHEMES:

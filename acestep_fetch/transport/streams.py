@@ -26,6 +26,7 @@ from acestep_fetch.core.errors import Failure, SourceError
 from acestep_fetch.core.interfaces import Body, Request
 from acestep_fetch.core.pacing import Newcomer
 from acestep_fetch.transport.causes import system_text
+from acestep_fetch.transport.hush import hushed
 from acestep_fetch.transport.intake import Arrived, Intake, take_over
 from acestep_fetch.transport.proxies import Proxies, Proxy
 from acestep_fetch.transport.trust import tls_error
@@ -127,7 +128,7 @@ class Streams:
     async def get(self, request: Request) -> AsyncIterator[Body]:
         """Opens one stream. Leaving the context before the end of the body closes the connection."""
         timing = _Timing()
-        with translated(request.url):
+        with translated(request.url), hushed():
             proxy = await self._proxies.find(request.url)
             session = await self._session_for(proxy)
             url = URL(request.url)

@@ -16,6 +16,8 @@ import acestep_fetch
 from acestep_fetch.core.model import HubName
 from tests.support.hub import ThreadedHub
 
+CODE = str(Path(acestep_fetch.__file__).parents[1])  # the program that is run is the one that is imported here
+
 
 @dataclass
 class Hubs:
@@ -30,7 +32,7 @@ class Hubs:
             "HF_ENDPOINT": self.hf.url,
             "MODELSCOPE_ENDPOINT": self.ms.url,
             "ACESTEP_FETCH_PROBE_URL": f"{self.hf.url}/api/models/ACE-Step/Ace-Step1.5",
-            "PYTHONPATH": str(Path(acestep_fetch.__file__).parents[1]),  # the code under test, wherever that is
+            "PYTHONPATH": CODE,
             **more,
         }
 

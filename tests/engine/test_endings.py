@@ -30,6 +30,7 @@ from tests.support.faults import (
     Truncate,
     too_many,
 )
+from tests.support.recorder import Kind
 
 LARGE = {"weights.bin": 5 * MIB}
 PARTS = ("vae", "Qwen3-Embedding-0.6B", "acestep-v15-turbo", "acestep-5Hz-lm-1.7B")
@@ -49,6 +50,16 @@ async def test_ranges_ignored_by_one_hub_and_the_other_dies(tmp_path: Path) -> N
             await asyncio.sleep(0.01)
         await w.hubs[HF].kill()
         ran = await run
+        assert ran.report.exit_code == 0, ran.said[-2000:]
+        assert is_copy(w)
+
+
+async def test_one_connection_that_goes_silent_again_and_again(tmp_path: Path) -> None:
+    """More often than a file's crawling connections are replaced, and with nobody to take over."""
+    stalls = [Rule(Stall(300_000), kind=Kind.CONTENT, first=6)]
+    settings = {"connections": 1, "stall_timeout": 0.2, "give_up_after": 8.0}
+    async with hubs(tmp_path, LARGE, hf=stalls, ms=[Rule(Status(404))], **settings) as w:
+        ran = await ended(w)
         assert ran.report.exit_code == 0, ran.said[-2000:]
         assert is_copy(w)
 

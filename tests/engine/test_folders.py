@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from acestep_fetch.core.events import FileReused, PlanMade
 from tests.engine.conftest import REPO, ended, hubs, is_copy
 from tests.scenarios.conftest import HF
-from tests.support.trees import tree_digests
+from tests.support.trees import make_repo, tree_digests
 
 FILES = {"a.bin": 2_000_000, "b.json": 300, "code.py": 500, "deep/c.txt": 70_000, "empty.txt": b""}
 
@@ -66,6 +67,23 @@ async def test_force_replaces_everything_and_keeps_what_is_not_ours(tmp_path: Pa
         (w.folder / "Repo" / "mine.txt").unlink()
         assert is_copy(w)
         assert ran.report.bytes_fetched == 2_070_800
+
+
+async def test_what_was_damaged_in_secret_is_not_copied_to_another_model(tmp_path: Path) -> None:
+    """The receipt vouches for it, with its size and its time; the copy is proven all the same."""
+    async with hubs(tmp_path, {"shared.bin": 2_000_000, "a.json": 300}) as w:
+        shared = (w.roots[HF] / REPO / "shared.bin").read_bytes()
+        for root in w.roots.values():
+            make_repo(root, "made/Other", {"shared.bin": shared, "b.json": 400})
+        await ended(w)
+        victim = w.folder / "Repo" / "shared.bin"
+        times = victim.stat()
+        victim.write_bytes(shared[:1_000_000] + bytes([shared[1_000_000] ^ 1]) + shared[1_000_001:])
+        os.utime(victim, ns=(times.st_atime_ns, times.st_mtime_ns))
+        ran = await ended(w, models=("made/Other",))
+        assert ran.report.exit_code == 0
+        assert is_copy(w, repo="made/Other")
+        assert ran.report.bytes_fetched == 2_000_400
 
 
 @pytest.mark.parametrize("what", ["a file where the folder goes", "a folder where a file goes"])
