@@ -30,10 +30,19 @@ class Known:
         self._by_path: dict[str, receipts.ReceiptFile] = {}
         self._by_digest: dict[Digest, Path] = {}
 
-    def learn(self) -> None:
-        """Reads the receipts and looks at the files they name. Blocks."""
-        root = self._context.layout.root
-        for receipt in receipts.all_receipts(self._context.layout.receipts):
+    async def learn(self) -> None:
+        """Reads the receipts and looks at the files they name."""
+        for name in await self._context.on_disk(self._context.layout.receipts, self._learn):
+            text = f"the receipt {name} is damaged, or another version's: what it spoke of is looked at anew"
+            self._context.emit(Note("warning", text))
+
+    def _learn(self) -> list[str]:
+        """The names of receipts that cannot be used."""
+        root, unusable = self._context.layout.root, list[str]()
+        for name, receipt in receipts.named_receipts(self._context.layout.receipts):
+            if receipt is None:
+                unusable.append(name)
+                continue
             standing = receipts.compare(receipt, root)
             for file in receipt.files:
                 if file.path not in standing.damaged and file.path not in standing.drifted:
@@ -41,6 +50,7 @@ class Known:
                     self._by_digest[Digest("sha256", file.sha256)] = root / file.path
                     if file.git_sha1:
                         self._by_digest[Digest("git-sha1", file.git_sha1)] = root / file.path
+        return unusable
 
     def digests(self, label: str, *, git: bool) -> Digests | None:
         """The digests of the file at `label` under checkpoints/, if a receipt vouches for it."""

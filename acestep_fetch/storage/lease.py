@@ -14,6 +14,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from acestep_fetch.core.errors import DiskError
 from acestep_fetch.storage import platform
 
 
@@ -31,8 +32,9 @@ class Holder:
 class Lease:
     """Held until `release`."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, fd: int, path: Path) -> None:
+        self._fd, self._path = fd, path
+        self._disk = path.stat().st_dev
 
     @classmethod
     def take(cls, path: Path) -> Lease | Holder:
@@ -44,17 +46,41 @@ class Lease:
                 holder = _holder(fd)
                 os.close(fd)
                 return holder
-            os.ftruncate(fd, 0)
-            platform.write_at(fd, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
+            _sign(fd)
+            return cls(fd, path)
         except OSError:
             os.close(fd)
             raise
-        return cls(fd)
+
+    def check(self) -> None:
+        """Raises `DiskError` where the folder is gone, or another one lies there now (moved away, unmounted): what is
+        written from here on would land in the wrong place. Raises OSError."""
+        try:
+            there = self._path.stat().st_dev == self._disk
+        except (FileNotFoundError, NotADirectoryError):
+            there = False
+        if not there:
+            raise DiskError(
+                f"{self._path.parent}: it has vanished while files were fetched into it",
+                hint="see that folder and disk are there, and run the same command: what is left is used",
+            )
 
     def release(self) -> None:
+        """Whatever the disk says: the lock goes with the descriptor."""
         with contextlib.suppress(OSError):
             os.ftruncate(self._fd, 0)
-        os.close(self._fd)
+        with contextlib.suppress(OSError):
+            os.close(self._fd)
+
+
+def _sign(fd: int) -> None:
+    """Writes down who holds it. A disk without room for that has a better place to say so: the plan's verdict."""
+    os.ftruncate(fd, 0)
+    try:
+        platform.write_at(fd, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
+    except OSError as exc:
+        if exc.errno not in platform.NO_ROOM:
+            raise
 
 
 def _holder(fd: int) -> Holder:

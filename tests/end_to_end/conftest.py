@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +33,10 @@ class Hubs:
             **more,
         }
 
-    def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, wrapper: Sequence[str] = (), **more: str) -> subprocess.Popen[str]:
+        """`wrapper` is a command that runs the one behind it."""
         return subprocess.Popen(
-            [sys.executable, "-m", "acestep_fetch", *arguments],
+            [*wrapper, sys.executable, "-m", "acestep_fetch", *arguments],
             env=self.environment(**more),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from acestep_fetch.core.errors import DiskError
 from acestep_fetch.core.model import Digest
 from acestep_fetch.core.spans import Span, SpanSet
 from acestep_fetch.storage import parts, platform
@@ -134,7 +135,7 @@ def test_a_hash_is_fed_with_what_is_on_disk(path: Path) -> None:
         part.feed(digest, span)
     part.feed(digest, Span(5, 5))
     assert digest.digests().sha256 == DIGEST.hex
-    with pytest.raises(OSError, match="ends early"):
+    with pytest.raises(DiskError, match="another program has changed it"):
         part.feed(digest, Span(900, 1001))
     part.close()
 

@@ -1,0 +1,124 @@
+"""A disk that reports faults: nothing is believed that it may have lost."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.disk.fuse import Fault, Traits
+from tests.disk.lab import SIZE, Lab, leftovers
+from tests.disk.places import frail, starved_disk
+
+
+def test_what_a_failed_sync_lost_is_fetched_again(lab: Lab, tmp_path: Path) -> None:
+    """After a failed fsync the kernel takes the lost bytes for written: the next fsync succeeds, and reading shows the
+    right bytes until they leave the page cache. Looked at through the device, they are not there."""
+    with starved_disk(tmp_path, 64, real=7) as (folder, device):
+        failed = lab.run(folder)
+        assert failed.code in (7, 8), failed.err
+        assert lab.wrong(folder) == set()
+        subprocess.run(["mount", "-o", "remount,size=64m", str(device)], check=True)
+        ran = lab.run(folder)
+        assert ran.code == 0, ran.err
+        assert leftovers(folder) == []
+        Path("/proc/sys/vm/drop_caches").write_text("1")
+        assert lab.is_whole(folder)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A call that fails for ever in the first run, and how that ends. `says` is in the message, with the file's name.
+    `thrifty`: the second run fetches less than everything."""
+
+    call: str
+    code: int
+    path: str
+    exit: int
+    says: str = ""
+    after: int = 0
+    thrifty: bool = False
+    traits: Traits = field(default_factory=Traits)
+
+    @property
+    def name(self) -> str:
+        return f"{errno.errorcode[self.code]} on {self.call} of {self.path} after {self.after}"
+
+
+EIO, ENOSPC, EDQUOT, EACCES, EFBIG, EINVAL = map(
+    errno.__dict__.__getitem__, ("EIO", "ENOSPC", "EDQUOT", "EACCES", "EFBIG", "EINVAL")
+)
+PART, JOURNAL, STAGED, FINAL = "*.part", "*/parts/*.journal", "*/staging/Repo/*", "Repo"
+RECEIPT, LEASE, NOTES = "*/receipts/*", "*/lease", "Repo/.cache*"
+LOSES = Traits(forgets_unsynced=True)
+NO_ROOM = Traits(without=frozenset({"fallocate"}))
+ROWS = [
+    Row("write", EIO, PART, 8, "Input/output error", after=4, thrifty=True),
+    Row("write", ENOSPC, PART, 7, "the disk is full", after=4, thrifty=True),
+    Row("write", EDQUOT, PART, 7, "quota", after=4, thrifty=True),
+    Row("write", EIO, JOURNAL, 8, "Input/output error", after=3, thrifty=True),
+    Row("write", ENOSPC, JOURNAL, 7, "the disk is full", after=3, thrifty=True),
+    Row("write", ENOSPC, JOURNAL, 7, "the disk is full"),
+    Row("write", ENOSPC, STAGED, 7, "the disk is full"),
+    Row("write", ENOSPC, RECEIPT, 7, "the disk is full", thrifty=True),
+    Row("write", ENOSPC, LEASE, 0),
+    Row("write", ENOSPC, NOTES, 0),
+    Row("mkdir", EACCES, NOTES, 0),
+    Row("write", EFBIG, PART, 8, "File too large", traits=NO_ROOM),
+    Row("fsync", EIO, PART, 8, "Input/output error", traits=LOSES),
+    Row("fsync", ENOSPC, PART, 7, "the disk is full", traits=LOSES),
+    Row("fsync", EIO, "*config.json", 8, "Input/output error", traits=LOSES, thrifty=True),
+    Row("fsync", EIO, RECEIPT, 8, "Input/output error", thrifty=True),
+    Row("fsync", EINVAL, "*", 0),
+    Row("fsyncdir", EIO, "*", 8, "Input/output error", thrifty=True),
+    Row("fsyncdir", EINVAL, "*", 0),
+    Row("flush", EIO, PART, 8, "Input/output error"),
+    Row("flush", ENOSPC, STAGED, 7, "the disk is full"),
+    Row("flush", EDQUOT, LEASE, 0),
+    Row("rename", EIO, STAGED, 8, "Input/output error"),
+    Row("rename", EIO, FINAL, 8, "Input/output error", thrifty=True),
+    Row("rename", EACCES, FINAL, 8, "Permission denied", thrifty=True),
+    Row("rename", EIO, RECEIPT, 8, "Input/output error", thrifty=True),
+    Row("create", ENOSPC, PART, 7, "the disk is full"),
+    Row("create", EACCES, "*", 8, "Permission denied"),
+    Row("create", errno.EROFS, PART, 8, "Read-only"),
+    Row("mkdir", ENOSPC, "*", 7, "the disk is full"),
+    Row("fallocate", ENOSPC, PART, 7, "the disk is full"),
+    Row("fallocate", EDQUOT, PART, 7, "quota"),
+    Row("fallocate", EFBIG, PART, 8, "File too large"),
+    Row("fallocate", errno.EOPNOTSUPP, PART, 0),
+    Row("fallocate", errno.ENOSYS, PART, 0),
+    Row("setattr", EFBIG, PART, 8, "File too large", traits=NO_ROOM),
+    Row("statfs", EIO, "*", 8, "Input/output error"),
+    Row("lookup", EIO, "Repo", 8, "Input/output error"),
+    Row("lookup", EIO, ".acestep-fetch/receipts*", 8, "Input/output error"),
+    Row("lookup", EACCES, ".acestep-fetch*", 8, "Permission denied"),
+    Row("lookup", errno.ESTALE, PART, 8, "tale file handle"),
+    Row("setattr", EIO, LEASE, 8, "Input/output error"),
+    Row("getattr", errno.ENOTCONN, PART, 8, "not connected"),
+    Row("setlk", errno.ENOLCK, LEASE, 0, traits=Traits(without=frozenset({"setlk"}), refusals=errno.ENOLCK)),
+    Row("setlk", errno.ENOSYS, LEASE, 0, traits=Traits(without=frozenset({"setlk"}), refusals=errno.ENOSYS)),
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_a_call_that_fails(row: Row, lab: Lab, tmp_path: Path) -> None:
+    with frail(tmp_path, row.traits) as disk:
+        fault = Fault(row.call, row.code, row.path, after=row.after)
+        disk.faults.append(fault)
+        ran = lab.run(disk.at)
+        assert fault.struck or row.traits.without, disk.calls
+        assert ran.code == row.exit, ran.err
+        if row.exit:
+            assert row.says in ran.error
+            assert ran.hint
+        assert lab.wrong(disk.backing) == set()
+        disk.faults.clear()
+        again = lab.run(disk.at)
+        assert again.code == 0, again.err
+        assert not row.thrifty or again.fetched < SIZE
+        assert lab.is_whole(disk.backing)
+        assert leftovers(disk.backing) == []
