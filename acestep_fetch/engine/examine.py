@@ -5,6 +5,8 @@ A file is believed without hashing only where a receipt of ours names it with th
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from acestep_fetch.core.merge import ManifestFile
 from acestep_fetch.core.model import Digest
 from acestep_fetch.engine.components import Component
 from acestep_fetch.engine.context import Context
-from acestep_fetch.storage import receipts
+from acestep_fetch.storage import platform, receipts
 from acestep_fetch.storage.checksum import Digests
 
 _AT_ONCE: Final = 256  # files looked at in one visit to the disk, which nothing can interrupt
@@ -113,8 +115,10 @@ async def _looked(component: Component, context: Context) -> list[tuple[Manifest
 
 
 def _look(root: Path, final: Path, staged: Path, paths: Iterable[str]) -> list[_There]:
-    found, clear = list[_There](), set[Path]()
+    found, clear, limit = list[_There](), set[Path](), platform.longest_name(root)
     for path in paths:
+        if limit and any(len(os.fsencode(name)) > limit for name in path.split("/")):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(final / path))
         _clear_way(root, final / path, clear)
         found.append(_There(_size(final / path), _size(staged / path)))
     return found

@@ -268,10 +268,19 @@ def beside(target: Path) -> Iterator[Path]:
 
 def free_bytes(folder: Path) -> int:
     """Free bytes for this user on the disk that holds `folder` (which need not exist yet). Raises OSError."""
+    return shutil.disk_usage(_existing(folder)).free
+
+
+def longest_name(folder: Path) -> int | None:
+    """Bytes that one name may have on the disk that holds `folder`; None where nobody says. Raises OSError."""
+    return (os.statvfs(_existing(folder)).f_namemax or None) if hasattr(os, "statvfs") else None
+
+
+def _existing(folder: Path) -> Path:
     place = folder.absolute()
     while not place.exists():
         place = place.parent
-    return shutil.disk_usage(place).free
+    return place
 
 
 def explain(exc: OSError, path: Path | str) -> FetchError:
@@ -310,7 +319,7 @@ _HINTS: Final = {
     errno.EACCES: _NOT_YOURS,
     errno.EPERM: _NOT_YOURS,
     errno.EROFS: "the disk is mounted read-only: make it writable, or choose another folder with --dir",
-    errno.ENAMETOOLONG: "choose a folder with a shorter path with --dir",
+    errno.ENAMETOOLONG: "choose a folder with a shorter path, or on a disk that takes longer names, with --dir",
     errno.EIO: "the disk reports a fault: check it before trusting it with more; what it lost is fetched again",
     errno.EFBIG: "this disk or account has a limit for the size of a file (FAT: 4 GiB): choose another folder with "
     "--dir",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.disk.lab import FILES, REPO, Lab
+from tests.disk.zygote import Forked, Zygote
 from tests.end_to_end.conftest import Hubs, hubs
 from tests.support.trees import make_repo
 
@@ -19,12 +20,21 @@ def _pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hubs]:
         yield pair
 
 
+@pytest.fixture(scope="session")
+def _zygote() -> Iterator[Zygote]:
+    zygote = Zygote()
+    yield zygote
+    zygote.close()
+
+
 @pytest.fixture
-def lab(_pair: Hubs) -> Iterator[Lab]:
+def lab(_pair: Hubs, _zygote: Zygote) -> Iterator[Lab]:
     """No process that it started outlives the test: one would keep a disk busy."""
-    lab = Lab(_pair, _pair.hf.hub.setup.root)
+    lab = Lab(_pair, _pair.hf.hub.setup.root, _zygote)
     yield lab
     for process in lab.started:
-        process.kill()
-        if process.stdout and not process.stdout.closed:
+        if isinstance(process, Forked):
+            process.stop()
+        elif process.stdout and not process.stdout.closed:
+            process.kill()
             process.communicate()

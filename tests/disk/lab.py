@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from acestep_fetch.storage.journal import RECORD_SIZE
+from tests.disk.zygote import Forked, Zygote
 from tests.end_to_end.conftest import Hubs, events
 from tests.support.faults import Rule, Throttle
 from tests.support.trees import tree_digests
@@ -29,6 +31,7 @@ class Ran:
 
     code: int
     said: list[dict[str, Any]]
+    out: str
     err: str
 
     @property
@@ -44,36 +47,53 @@ class Ran:
         return int(self.said[-1]["bytes_fetched"])
 
     @property
-    def notes(self) -> str:
-        return "\n".join(line["text"] for line in self.said if line["event"] == "note")
+    def told(self) -> str:
+        """All that was said on the way, as one text."""
+        return "\n".join(map(str, self.said))
 
 
 @dataclass
 class Lab:
+    """`wrapper` is a command that starts the program: as another user, with other limits."""
+
     pair: Hubs
     root: Path
-    started: list[subprocess.Popen[str]] = field(default_factory=list)
+    zygote: Zygote
+    started: list[subprocess.Popen[str] | Forked] = field(default_factory=list)
 
     @property
     def original(self) -> dict[str, str]:
         return tree_digests(self.root / REPO)
 
-    def start(self, folder: Path, *more: str, wrapper: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-        process = self.pair.start("--dir", str(folder), *FLAGS, *more, wrapper=wrapper)
+    def start(self, folder: Path, *more: str, wrapper: tuple[str, ...] = ()) -> subprocess.Popen[str] | Forked:
+        return self._start(["--dir", str(folder), *FLAGS, *more], wrapper)
+
+    def _start(self, arguments: list[str], wrapper: tuple[str, ...] = ()) -> subprocess.Popen[str] | Forked:
+        if wrapper:
+            process: subprocess.Popen[str] | Forked = self.pair.start(*arguments, wrapper=wrapper)
+        else:
+            process = self.zygote.start(arguments, self.pair.environment())
         self.started.append(process)
         return process
 
     def run(self, folder: Path, *more: str, wrapper: tuple[str, ...] = ()) -> Ran:
         return self.end(self.start(folder, *more, wrapper=wrapper))
 
-    def end(self, process: subprocess.Popen[str]) -> Ran:
+    def end(self, process: subprocess.Popen[str] | Forked) -> Ran:
         out, err = process.communicate(timeout=60)
         assert "Traceback" not in err, err
-        return Ran(process.returncode, events(out), err)
+        assert process.returncode is not None
+        return Ran(process.returncode, events(out), out, err)
 
-    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def stop_half_way(self, process: subprocess.Popen[str] | Forked, folder: Path) -> None:
+        """Ctrl-C once something is in a journal."""
+        until(lambda: records(folder))
+        process.send_signal(signal.SIGINT)
+        assert self.end(process).code == 130
+
+    def call(self, *arguments: str) -> Ran:
         """A subcommand."""
-        return self.pair.run(*arguments)
+        return self.end(self._start(list(arguments)))
 
     @contextmanager
     def slowly(self, rate: float = 1.5e6) -> Iterator[None]:
