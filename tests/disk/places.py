@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -79,14 +80,40 @@ def disk(kind: str, folder: Path, mib: int, *more: str) -> Iterator[Path]:
         yield folder / kind
 
 
+def loop_of(image: Path) -> str:
+    """The name of the loop device that `image` is attached to."""
+    found = subprocess.run(["losetup", "-j", str(image), "-nO", "NAME"], capture_output=True, text=True, check=True)
+    return Path(found.stdout.strip()).name
+
+
+@dataclass
+class Starved:
+    """A disk whose device has less room than it says."""
+
+    folder: Path
+    device: Path
+    image: Path
+
+    def feed(self) -> None:
+        """From now on the device has the room."""
+        subprocess.run(["mount", "-o", "remount,size=128m", str(self.device)], check=True)
+
+    def is_sound(self) -> bool:
+        """Unmounts it, and looks whether the file system's own tables are right."""
+        subprocess.run(["umount", str(self.folder)], check=True)
+        return not subprocess.run(["e2fsck", "-fn", str(self.image)], capture_output=True, check=False).returncode
+
+
 @contextmanager
-def starved_disk(folder: Path, mib: int, *, real: int) -> Iterator[tuple[Path, Path]]:
+def starved_disk(folder: Path, mib: int, *, real: int) -> Iterator[Starved]:
     """An ext4 that says it has `mib` MiB and whose device has `real`: beyond that its writes fail, as a broken disk's
-    do. Also the folder that holds the device's own bytes."""
+    do."""
     with memory_disk(folder / "device", real) as device:
-        image = made("ext4", device / "image", mib, "-O", "^has_journal", "-E", "nodiscard")
+        image = made("ext4", device / "image", mib, "-b", "4096", "-O", "^has_journal", "-E", "nodiscard")
         with mounted(image, folder / "starved", "-o", "loop"):
-            yield folder / "starved", device
+            # A page at a time: the kernel takes a loop device's short write for a whole one, which would be a lie.
+            Path(f"/sys/block/{loop_of(image)}/queue/max_sectors_kb").write_text("4")
+            yield Starved(folder / "starved", device, image)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.disk.lab import FOLDER, LARGE, SIZE, Lab, Ran, leftovers, parts, records, until
-from tests.disk.places import MIB, disk, mounted
+from tests.disk.places import MIB, disk, loop_of, mounted
 
 STATE = ".acestep-fetch"
 
@@ -147,8 +147,7 @@ def test_a_disk_is_pulled_out(lab: Lab, tmp_path: Path) -> None:
 
 def _fail(image: Path) -> None:
     """The kernel finds the file system wrong, and mounts it read-only (``errors=remount-ro``)."""
-    found = subprocess.run(["losetup", "-j", str(image), "-nO", "NAME"], capture_output=True, text=True, check=True)
-    Path(f"/sys/fs/ext4/{Path(found.stdout.strip()).name}/trigger_fs_error").write_text("1")
+    Path(f"/sys/fs/ext4/{loop_of(image)}/trigger_fs_error").write_text("1")
 
 
 def test_a_disk_becomes_read_only(lab: Lab, tmp_path: Path) -> None:

@@ -18,7 +18,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-PRELOADED: Final = ("api", "cli.get", "display", "engine.run", "hubs", "transport.api", "transport.streams")
+_OURS: Final = "api cli.get display engine.run engine.session hubs storage.sweeping transport.api transport.streams"
+PRELOADED: Final = (
+    *(f"acestep_fetch.{name}" for name in _OURS.split()),
+    "anyio._backends._asyncio",
+    "httpcore._async.http11",
+)
 
 
 class Zygote:
@@ -77,7 +82,7 @@ class Forked:
 
 def _serve() -> None:
     for name in PRELOADED:
-        import_module(f"acestep_fetch.{name}")
+        import_module(name)
     while line := sys.stdin.readline():
         request = json.loads(line)
         if not (pid := os.fork()):
