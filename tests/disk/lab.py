@@ -5,11 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+import pytest
+from _pytest.mark.structures import ParameterSet
 
 from acestep_fetch.storage.journal import RECORD_SIZE
 from tests.disk.zygote import Forked, Zygote
@@ -114,6 +117,14 @@ class Lab:
 
     def is_whole(self, folder: Path) -> bool:
         return tree_digests(folder / FOLDER) == self.original
+
+
+def mostly(names: Iterable[str], *, long: Iterable[str]) -> list[ParameterSet]:
+    """Parameters of a test, of which those in `long` are run with `make test-long` only: they are like others."""
+    late = set(long)
+    every = list(names)
+    assert late <= set(every)
+    return [pytest.param(name, marks=[pytest.mark.long] if name in late else []) for name in every]
 
 
 def parts(folder: Path) -> list[Path]:

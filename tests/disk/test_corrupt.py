@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.disk.lab import FOLDER, LARGE, SIZE, Lab, leftovers
+from tests.disk.lab import FOLDER, LARGE, SIZE, Lab, leftovers, mostly
 from tests.disk.places import MIB
 
 STATE = ".acestep-fetch"
@@ -119,7 +119,10 @@ def with_records(folder: Path) -> Path:
     return max((folder / STATE / "parts").glob("*.journal"), key=lambda path: path.stat().st_size)
 
 
-@pytest.mark.parametrize("what", OF_PARTS)
+ALIKE = ("journal cut in its header", "journal of something else", "journal with another header", "part too long")
+
+
+@pytest.mark.parametrize("what", mostly(OF_PARTS, long=ALIKE))
 def test_an_unfinished_file_is_damaged(what: str, lab: Lab, unfinished: Path) -> None:
     kind, damage, said = OF_PARTS[what]
     damage(with_records(unfinished).with_suffix(f".{kind}"))
@@ -170,7 +173,7 @@ OF_RECEIPTS: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", OF_RECEIPTS)
+@pytest.mark.parametrize("what", mostly(OF_RECEIPTS, long=("emptied", "no text", "deep", "with another size")))
 def test_a_receipt_is_damaged(what: str, lab: Lab, finished: Path) -> None:
     """The files are right, so they are looked at and kept, and the receipt is written anew."""
     damage, said = OF_RECEIPTS[what]
@@ -219,7 +222,7 @@ OF_FILES: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("what", OF_FILES)
+@pytest.mark.parametrize("what", mostly(OF_FILES, long=("emptied", "longer", "gone")))
 def test_a_finished_file_is_damaged(what: str, lab: Lab, finished: Path) -> None:
     """The next run sees it by size and time, and fetches that file; what a link leads to stays as it is."""
     OF_FILES[what](finished / FOLDER / LARGE)

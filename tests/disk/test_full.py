@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.disk.lab import SIZE, Lab, Ran, leftovers, parts, records, until
+from tests.disk.lab import SIZE, Lab, Ran, leftovers, mostly, parts, records, until
 from tests.disk.places import MIB, disk, memory_disk, run
 
 MORE = {  # of what a disk needs to be small and of use
@@ -56,7 +56,7 @@ def is_told(ran: Ran, folder: Path, lab: Lab) -> None:
     assert lab.wrong(folder) == set()
 
 
-@pytest.mark.parametrize("kind", ["ext2", "ext4", "xfs", "btrfs"])
+@pytest.mark.parametrize("kind", mostly(MORE, long=("xfs", "btrfs")))
 def test_a_neighbour_takes_the_room_meanwhile(kind: str, lab: Lab, tmp_path: Path) -> None:
     """Where room is reserved it is missing to the second file, where it is not to the first."""
     with small_disk(kind, tmp_path) as folder:

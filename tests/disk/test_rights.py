@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.disk.lab import FOLDER, LARGE, SIZE, Lab, leftovers
+from tests.disk.lab import FOLDER, LARGE, SIZE, Lab, leftovers, mostly
 
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 
@@ -58,7 +58,7 @@ def test_a_folder_of_somebody_else(lab: Lab, open_path: Path) -> None:
     assert lab.is_whole(folder)
 
 
-@pytest.mark.parametrize("what", ["lease", "parts", "staging", "receipts"])
+@pytest.mark.parametrize("what", mostly(("lease", "parts", "staging", "receipts"), long=("parts", "staging")))
 def test_our_own_files_belong_to_somebody_else(what: str, lab: Lab, open_path: Path) -> None:
     """As after a run with sudo."""
     folder = open_path / "out"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.disk.lab import FOLDER, LARGE, SIZE, Lab, Ran, leftovers, parts, records, until
+from tests.disk.lab import FOLDER, LARGE, SIZE, Lab, Ran, leftovers, mostly, parts, records, until
 from tests.disk.places import MIB, disk, loop_of, mounted
 
 STATE = ".acestep-fetch"
@@ -77,7 +77,17 @@ MEDDLING: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("what", MEDDLING)
+ALIKE = (
+    "our own folder is removed",
+    "one part is removed",
+    "the folder is moved",
+    "a part is emptied",
+    "a part grows",
+    "a folder in a file's place",
+)
+
+
+@pytest.mark.parametrize("what", mostly(MEDDLING, long=ALIKE))
 def test_somebody_meddles(what: str, lab: Lab, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     ran = under_way(lab, folder, lambda: MEDDLING[what](folder))
@@ -180,7 +190,9 @@ IN_THE_WAY = {
 }
 
 
-@pytest.mark.parametrize("what", IN_THE_WAY)
+@pytest.mark.parametrize(
+    "what", mostly(IN_THE_WAY, long=("parts is a file", "staging is a file", "a folder of it is a file"))
+)
 def test_something_stands_in_the_way(what: str, lab: Lab, tmp_path: Path) -> None:
     folder, digest = tmp_path / "out", lab.original[LARGE]
     name = IN_THE_WAY[what].replace("PART", f"{digest}.part").replace("JOURNAL", f"{digest}.journal")

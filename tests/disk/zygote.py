@@ -31,6 +31,7 @@ class Zygote:
 
     def __init__(self) -> None:
         command = [sys.executable, "-m", "tests.disk.zygote"]
+        self._said = b""
         self._helper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def start(self, arguments: list[str], environment: Mapping[str, str]) -> Forked:
@@ -42,11 +43,16 @@ class Zygote:
         return Forked(self, int(self.answer(30)), output)
 
     def answer(self, seconds: float) -> str:
+        """The helper's next line."""
         assert self._helper.stdout
-        ready, _, _ = select.select([self._helper.stdout], [], [], seconds)
-        if not ready:
-            raise subprocess.TimeoutExpired("acestep-fetch", seconds)
-        return self._helper.stdout.readline()
+        while b"\n" not in self._said:  # not through Python's own buffer, which `select` does not see into
+            if not select.select([self._helper.stdout], [], [], seconds)[0]:
+                raise subprocess.TimeoutExpired("acestep-fetch", seconds)
+            came = os.read(self._helper.stdout.fileno(), 4096)
+            assert came, "the helper is gone"
+            self._said += came
+        line, _, self._said = self._said.partition(b"\n")
+        return line.decode()
 
     def close(self) -> None:
         self._helper.communicate()
