@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from _pytest.mark.structures import ParameterSet
 
 from acestep_fetch.storage.journal import RECORD_SIZE
 from tests.disk.zygote import Forked, Zygote
@@ -119,7 +118,7 @@ class Lab:
         return tree_digests(folder / FOLDER) == self.original
 
 
-def mostly(names: Iterable[str], *, long: Iterable[str]) -> list[ParameterSet]:
+def mostly(names: Iterable[str], *, long: Iterable[str]) -> list[Any]:
     """Parameters of a test, of which those in `long` are run with `make test-long` only: they are like others."""
     late = set(long)
     every = list(names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -131,6 +132,8 @@ def test_a_quota(lab: Lab, tmp_path: Path) -> None:
 
 def test_a_limit_for_the_size_of_a_file(lab: Lab, tmp_path: Path) -> None:
     """ulimit -f. FAT's 4 GiB are told the same way."""
+    if not shutil.which("prlimit"):
+        pytest.skip("there is no prlimit")
     ran = lab.end(lab.start(tmp_path / "out", wrapper=("prlimit", f"--fsize={4 * MIB}")))
     assert ran.code == 8, ran.err
     assert "File too large" in ran.error

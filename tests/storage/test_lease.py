@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from acestep_fetch.core.errors import DiskError
 from acestep_fetch.storage.lease import Holder, Lease
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the lock is flock's")
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the lock is flo
 HOLD = """
 import sys, time
 from pathlib import Path
+from acestep_fetch.core.errors import DiskError
 from acestep_fetch.storage.lease import Lease
 taken = Lease.take(Path(sys.argv[1]))
 print("held" if isinstance(taken, Lease) else str(taken), flush=True)
@@ -113,3 +115,17 @@ def test_a_folder_that_cannot_be_written_raises_what_the_disk_raised(tmp_path: P
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         Lease.take(tmp_path / "file" / "lease")
+
+
+def test_a_folder_that_is_gone_or_another_one_is_noticed(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    taken = Lease.take(folder / "lease")
+    assert isinstance(taken, Lease)
+    taken.check()
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(DiskError, match="vanished"):
+        taken.check()
+    folder.mkdir()
+    with pytest.raises(DiskError, match="vanished"):
+        taken.check()
+    taken.release()
