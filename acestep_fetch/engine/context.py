@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -23,7 +24,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`clock` is monotonic seconds, `wall` epoch seconds, `jitter` a draw from [0, 1)."""
+    """`clock` is monotonic seconds, `wall` epoch seconds, `jitter` a draw from [0, 1).
+
+    `check_folder` blocks; it raises where the checkpoints folder is not the one any more that the run began with.
+    """
 
     options: Options
     layout: Layout
@@ -33,6 +37,7 @@ class Context:
     wall: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic  # asyncio's loops go by the same one
     pulse: Pulse = field(default_factory=Pulse)
+    check_folder: Callable[[], None] = lambda: None
 
     def emit(self, event: Event) -> None:
         """Tells the listener."""
@@ -41,15 +46,19 @@ class Context:
 
     async def on_disk(self, label: object, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """A blocking call in a disk thread. Raises `DiskError` or `DiskFullError` that names `label`'s file."""
-        try:
+        with self.explained(label):
             return await self.disk.run_on(label, call, *args, **kwargs)
-        except OSError as exc:
-            raise platform.explain(exc, exc.filename or str(label)) from exc
 
     async def on_hasher(self, label: object, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same in a hashing thread."""
-        try:
+        with self.explained(label):
             return await self.disk.hash_on(label, call, *args, **kwargs)
+
+    @contextmanager
+    def explained(self, label: object) -> Iterator[None]:
+        """What the disk refuses within the block is raised as `DiskError` or `DiskFullError`."""
+        try:
+            yield
         except OSError as exc:
             raise platform.explain(exc, exc.filename or str(label)) from exc
 

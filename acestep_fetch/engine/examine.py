@@ -5,6 +5,8 @@ A file is believed without hashing only where a receipt of ours names it with th
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from acestep_fetch.core.merge import ManifestFile
 from acestep_fetch.core.model import Digest
 from acestep_fetch.engine.components import Component
 from acestep_fetch.engine.context import Context
-from acestep_fetch.storage import receipts
+from acestep_fetch.storage import platform, receipts
 from acestep_fetch.storage.checksum import Digests
 
 _AT_ONCE: Final = 256  # files looked at in one visit to the disk, which nothing can interrupt
@@ -30,10 +32,19 @@ class Known:
         self._by_path: dict[str, receipts.ReceiptFile] = {}
         self._by_digest: dict[Digest, Path] = {}
 
-    def learn(self) -> None:
-        """Reads the receipts and looks at the files they name. Blocks."""
-        root = self._context.layout.root
-        for receipt in receipts.all_receipts(self._context.layout.receipts):
+    async def learn(self) -> None:
+        """Reads the receipts and looks at the files they name."""
+        for name in await self._context.on_disk(self._context.layout.receipts, self._learn):
+            text = f"the receipt {name} is damaged, or another version's: what it spoke of is looked at anew"
+            self._context.emit(Note("warning", text))
+
+    def _learn(self) -> list[str]:
+        """The names of receipts that cannot be used."""
+        root, unusable = self._context.layout.root, list[str]()
+        for name, receipt in receipts.named_receipts(self._context.layout.receipts):
+            if receipt is None:
+                unusable.append(name)
+                continue
             standing = receipts.compare(receipt, root)
             for file in receipt.files:
                 if file.path not in standing.damaged and file.path not in standing.drifted:
@@ -41,6 +52,7 @@ class Known:
                     self._by_digest[Digest("sha256", file.sha256)] = root / file.path
                     if file.git_sha1:
                         self._by_digest[Digest("git-sha1", file.git_sha1)] = root / file.path
+        return unusable
 
     def digests(self, label: str, *, git: bool) -> Digests | None:
         """The digests of the file at `label` under checkpoints/, if a receipt vouches for it."""
@@ -103,8 +115,10 @@ async def _looked(component: Component, context: Context) -> list[tuple[Manifest
 
 
 def _look(root: Path, final: Path, staged: Path, paths: Iterable[str]) -> list[_There]:
-    found, clear = list[_There](), set[Path]()
+    found, clear, limit = list[_There](), set[Path](), platform.longest_name(root)
     for path in paths:
+        if limit and any(len(os.fsencode(name)) > limit for name in path.split("/")):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(final / path))
         _clear_way(root, final / path, clear)
         found.append(_There(_size(final / path), _size(staged / path)))
     return found

@@ -133,6 +133,7 @@ class Planner:
         sources = [hub.value for hub in HubName]
 
         def opened() -> PartFile:
+            self._context.check_folder()
             for each in (path, journal_of(path)):
                 staging.refuse_links(self._context.layout.state, each)
             if self._context.options.force:
@@ -142,7 +143,9 @@ class Planner:
         try:
             part = await self._context.disk.acquire(transfer.label, opened, PartFile.close)
         except OSError as exc:
-            raise platform.explain(exc, transfer.label) from exc
+            raise platform.explain(exc, exc.filename or transfer.label) from exc
+        if part.lost:
+            self._context.emit(Note("warning", f"{transfer.label}: {part.lost}"))
         transfer.part = part
         transfer.held = SpanSet(piece.span for piece in part.pieces.values())
         transfer.missing = SpanSet(transfer.held.gaps(transfer.file.size))

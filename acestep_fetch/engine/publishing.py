@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from acestep_fetch.core.events import ComponentReady, FileReused, FileVerified, ModelReady
+from acestep_fetch.core.errors import FetchError
+from acestep_fetch.core.events import ComponentReady, FileReused, FileVerified, ModelReady, Note
 from acestep_fetch.core.model import Digest, HubName
 from acestep_fetch.engine.components import Component, ModelWork
 from acestep_fetch.engine.context import Context
@@ -43,7 +44,7 @@ class Publisher:
             )
             for job in jobs
         ]
-        await self._context.on_disk(jobs[0].transfer.label, _place, layout.state, contents)
+        await self._context.on_disk(jobs[0].transfer.label, _place, self._context, contents)
         for job in jobs:
             self._placed(job)
 
@@ -88,6 +89,7 @@ class Publisher:
                 return
             layout = self._context.layout
             staged, final = layout.staged(component.name), layout.final(component.name)
+            await self._context.on_disk(final, self._context.check_folder)
             await self._context.on_disk(final, staging.refuse_links, layout.state, staged / "a file")
             await self._context.on_disk(final, staging.prune, staged, list(component.staged))
             await self._context.on_disk(final, staging.publish, staged, final, list(component.staged))
@@ -98,13 +100,20 @@ class Publisher:
     async def certify(self, work: ModelWork) -> None:
         """Writes the receipt of a model whose components are all published, and the hub client's own notes."""
         await self._context.on_disk(self._context.layout.receipts, self._write_receipt, work)
-        await self._context.on_disk(self._context.layout.root, self._write_metadata, work)
+        await self._leave_notes(work)
         work.ready = True
         manifests = [component.manifest for component in work.components]
         work.folders = tuple(str(self._context.layout.final(c.name)) for c in work.components if c.name)
         fetched = any(component.fetched for component in work.components)
         count, size = sum(len(m.files) for m in manifests), sum(m.size for m in manifests)
         self._context.emit(ModelReady(work.model.name, work.folders, count, size, fetched))
+
+    async def _leave_notes(self, work: ModelWork) -> None:
+        """For the hub's own client. A model without them is as good."""
+        try:
+            await self._context.on_disk(self._context.layout.root, self._write_metadata, work)
+        except FetchError as error:
+            self._context.emit(Note("warning", f"no notes for Hugging Face's own client: {error.message}"))
 
     async def drop_parts(self, work: ModelWork, busy: Collection[Digest]) -> None:
         """Removes part files of what the model has (a second fetch of it may have begun), but for those in `busy`."""
@@ -149,10 +158,11 @@ def _remove_parts(parts: Iterable[Path]) -> None:
         remove_part(part)
 
 
-def _place(state: Path, contents: Iterable[tuple[Sequence[Path], PartFile | None, bytes | None, Path]]) -> None:
+def _place(context: Context, contents: Iterable[tuple[Sequence[Path], PartFile | None, bytes | None, Path]]) -> None:
+    context.check_folder()
     for (first, *others), part, data, journal in contents:
         for target in (first, *others, journal):
-            staging.refuse_links(state, target)
+            staging.refuse_links(context.layout.state, target)
         for path in others:
             if part:
                 staging.put_copy(part.path, path)

@@ -74,7 +74,7 @@ class Run:
         """Lists, plans, transfers, publishes. Raises what stops everything: an explicitly named model that no hub has,
         too little space, a disk that refuses."""
         listings, works = self._opening.listings, self._open
-        await self._context.disk.run(self._known.learn)
+        await self._known.learn()
         choice, answers = await self._opening.choice
         for source in self._sources:
             source.begin(len(choice.order), choice.order.index(source.name))
@@ -130,9 +130,10 @@ class Run:
                 known = {f.path: f.file.size for f in component.wanted if self._known.copy_of(f.file.digests)}
                 copies += sum(known.values())
                 jobs += self._planner.want(component, but=known)
-        self.plan = report_files(self._open, self._planner)
-        self._tell_plan(jobs)
-        self._planner.check_space(jobs, copies)
+        with self._context.explained(self._context.layout.root):
+            self.plan = report_files(self._open, self._planner)
+            self._tell_plan(jobs)
+            self._planner.check_space(jobs, copies)
 
     def _tell_plan(self, jobs: list[Job]) -> None:
         works = self._open

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
@@ -89,6 +90,7 @@ class Session:
             yield None
             return
         lease = await self._take_lease()
+        self._context = replace(self._context, check_folder=lease.check)
         try:
             yield lease
         finally:
@@ -101,7 +103,7 @@ class Session:
             try:
                 taken = await self._context.disk.acquire(path, partial(Lease.take, path), _give_back)
             except OSError as exc:
-                raise platform.explain(exc, path.parent) from exc
+                raise platform.explain(exc, exc.filename or path.parent) from exc
             if isinstance(taken, Lease):
                 return taken
             if left <= 0:

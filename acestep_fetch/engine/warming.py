@@ -43,7 +43,7 @@ async def warm(
             snapshot = await listings.snapshot(model.repo, name)
             if snapshot is None:
                 continue
-            files = await context.disk.run(_surely_wanted, model, snapshot, truth, known, context)
+            files = await context.on_disk(context.layout.root, _surely_wanted, model, snapshot, truth, known, context)
             truth = truth or snapshot
             places = [Place(snapshot, file.path, file.size) for file in files[:MOST]]
             group.create_task(by_name[name].warm(places), name=f"warm {name}")

@@ -46,8 +46,9 @@ class Piece:
 class Journal:
     """Open for appending. Not thread-safe: one part file's calls come one at a time."""
 
-    def __init__(self, path: Path, fd: int, sources: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, fd: int, sources: tuple[str, ...], cut: int = 0) -> None:
         self.path = path
+        self.cut = cut  # bytes behind the last sound record, which are gone now
         self._fd = fd
         self._sources = list(sources)
 
@@ -80,11 +81,12 @@ class Journal:
                 os.close(fd)
                 return None
             sources, pieces, good = found
+            cut = os.fstat(fd).st_size - good
             os.ftruncate(fd, good)
         except OSError:
             os.close(fd)
             raise
-        return cls(path, fd, sources), pieces
+        return cls(path, fd, sources, cut), pieces
 
     @staticmethod
     def peek(path: Path, digest: Digest, size: int) -> list[Piece]:
@@ -133,6 +135,17 @@ def _read_all(fd: int) -> bytes:
     return b"".join(blocks)
 
 
+def _sources(header: bytes, digest: Digest, size: int) -> tuple[str, ...] | None:
+    """The names that records refer to, if the header is one of ours and speaks of this content."""
+    try:
+        row = json.loads(header)
+        fits = (row["digest"], row["size"], row["piece"]) == (str(digest), size, PIECE)
+        named = tuple(map(str, row["sources"]))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return named if fits else None
+
+
 def _parse(blob: bytes, digest: Digest, size: int) -> tuple[tuple[str, ...], list[Piece], int] | None:
     start = len(_MAGIC) + _CRC.size
     if not blob.startswith(_MAGIC) or len(blob) < start:
@@ -141,10 +154,9 @@ def _parse(blob: bytes, digest: Digest, size: int) -> tuple[tuple[str, ...], lis
     body = start + length
     if len(blob) < body + _CRC.size or _CRC.unpack_from(blob, body) != (zlib.crc32(blob[start:body]),):
         return None
-    header = json.loads(blob[start:body])
-    if (header.get("digest"), header.get("size"), header.get("piece")) != (str(digest), size, PIECE):
+    sources = _sources(blob[start:body], digest, size)
+    if sources is None:
         return None
-    sources = tuple(header["sources"])
     cursor = body + _CRC.size
     pieces: dict[int, Piece] = {}
     while cursor + RECORD_SIZE <= len(blob):

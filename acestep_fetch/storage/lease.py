@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from acestep_fetch.core.errors import DiskError
 from acestep_fetch.storage import platform
 
 _ROOM: Final = 512  # bytes of the text, always the same, so that no reader sees the end of an older one
@@ -36,8 +37,9 @@ class Holder:
 class Lease:
     """Held until `release`."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, fd: int, path: Path) -> None:
+        self._fd, self._path = fd, path
+        self._disk = path.stat().st_dev
 
     @classmethod
     def take(cls, path: Path) -> Lease | Holder:
@@ -50,22 +52,45 @@ class Lease:
                 os.close(fd)
                 return holder
             os.ftruncate(fd, 0)
-            lease = cls(fd)
-            lease.tell(0, 0)
+            lease = cls(fd, path)
+            lease._sign()
         except OSError:
             os.close(fd)
             raise
         return lease
 
+    def _sign(self) -> None:
+        """A disk without room for that has a better place to say so: the plan's verdict."""
+        try:
+            self.tell(0, 0)
+        except OSError as exc:
+            if exc.errno not in platform.NO_ROOM:
+                raise
+
     def tell(self, done: int, total: int) -> None:
-        """Writes down how far the owner is, for those who wait. Raises OSError."""
+        """Writes down who the owner is and how far, for those who wait. Raises OSError."""
         row = {"pid": os.getpid(), "host": socket.gethostname(), "done": done, "total": total}
         platform.write_at(self._fd, json.dumps(row).encode().ljust(_ROOM), 0)
 
+    def check(self) -> None:
+        """Raises `DiskError` where the folder is gone, or another one lies there now (moved away, unmounted): what is
+        written from here on would land in the wrong place. Raises OSError."""
+        try:
+            there = self._path.stat().st_dev == self._disk
+        except (FileNotFoundError, NotADirectoryError):
+            there = False
+        if not there:
+            raise DiskError(
+                f"{self._path.parent}: it has vanished while files were fetched into it",
+                hint="see that folder and disk are there, and run the same command: what is left is used",
+            )
+
     def release(self) -> None:
+        """Whatever the disk says: the lock goes with the descriptor."""
         with contextlib.suppress(OSError):
             os.ftruncate(self._fd, 0)
-        os.close(self._fd)
+        with contextlib.suppress(OSError):
+            os.close(self._fd)
 
 
 def _holder(fd: int) -> Holder:

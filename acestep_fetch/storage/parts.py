@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from acestep_fetch.core.errors import DiskError
 from acestep_fetch.core.model import Digest
 from acestep_fetch.core.spans import Span, SpanSet
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.checksum import BLOCK, ContentHash, crc_at
-from acestep_fetch.storage.journal import PIECE, Journal, Piece
+from acestep_fetch.storage.journal import PIECE, RECORD_SIZE, Journal, Piece
 
 RECORD_EVERY: Final = 2 << 20  # bytes of one connection that a kill may cost; divides the journal's PIECE
 SYNC_EVERY: Final = 512 << 20  # bytes after which data and journal are made durable
@@ -23,8 +24,11 @@ SYNC_EVERY: Final = 512 << 20  # bytes after which data and journal are made dur
 class PartFile:
     """One content under way. Its calls block; every piece it reports is on disk and in the journal."""
 
-    def __init__(self, path: Path, size: int, digest: Digest, fd: int, journal: Journal, held: Sequence[Piece]) -> None:
+    def __init__(
+        self, path: Path, size: int, digest: Digest, fd: int, journal: Journal, held: Sequence[Piece], lost: str = ""
+    ) -> None:
         self.path, self.size, self.digest = path, size, digest
+        self.lost = lost  # what of an earlier run cannot be used, and why; for people
         self.pieces = {piece.span.start: piece for piece in held}
         self._covered = SpanSet(piece.span for piece in held)
         self._fd, self._journal = fd, journal
@@ -41,7 +45,8 @@ class PartFile:
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         journal_path = journal_of(path)
-        loaded = Journal.load(journal_path, digest, size) if path.exists() and path.stat().st_size == size else None
+        there = path.stat().st_size if path.exists() else 0
+        loaded = Journal.load(journal_path, digest, size) if there == size else None
         fd = platform.open_for_update(path)
         try:
             if loaded is None:
@@ -53,11 +58,13 @@ class PartFile:
                 platform.allocate(fd, size)
             except BaseException:
                 journal.close()
+                if loaded is None:
+                    os.ftruncate(fd, 0)  # or what could be reserved would be missing to others
                 raise
         except BaseException:
             os.close(fd)
             raise
-        return cls(path, size, digest, fd, journal, held)
+        return cls(path, size, digest, fd, journal, held, _lost(there, size, loaded))
 
     def record(self, piece: Piece) -> None:
         """Journals a piece whose bytes are written, and has them begin their way to the disk, so that `publish` does
@@ -81,13 +88,14 @@ class PartFile:
             platform.write_many_at(self._fd, chunks, offset)
 
     def feed(self, content: ContentHash, span: Span) -> None:
-        """Passes the bytes of `span`, as they are on disk, to `content`. Raises OSError if they are not there."""
+        """Passes the bytes of `span`, as they are on disk, to `content`. Raises OSError, and `DiskError` if they are
+        not there."""
         buffer = memoryview(bytearray(min(BLOCK, max(1, len(span)))))
         offset = span.start
         while offset < span.stop:
             count = platform.read_at(self._fd, buffer[: min(len(buffer), span.stop - offset)], offset)
             if not count:
-                raise OSError(5, "the part file ends early", str(self.path))
+                raise self._meddled()
             content.update(buffer[:count])
             offset += count
 
@@ -123,14 +131,24 @@ class PartFile:
 
     def publish(self, target: Path, journal: Path) -> None:
         """Moves the whole, verified file to `target`, and its journal to `journal`, where it tells of later damage.
-        The part is closed afterwards."""
+        The part is closed afterwards. Raises OSError, and `DiskError` where it is not the file any more that was
+        written."""
         platform.sync_data(self._fd)
+        ours, named = os.fstat(self._fd), self.path.lstat()
+        if ours.st_size != self.size or not os.path.samestat(ours, named):
+            raise self._meddled()
         for path in (target, journal):
             path.parent.mkdir(parents=True, exist_ok=True)
         self.close()
         self.path.replace(target)
         with contextlib.suppress(FileNotFoundError):
             journal_of(self.path).replace(journal)
+
+    def _meddled(self) -> DiskError:
+        return DiskError(
+            f"{self.path}: another program has changed it while it was downloaded",
+            hint="run the same command again: what still holds is kept",
+        )
 
     def discard(self) -> None:
         """Deletes part and journal."""
@@ -174,6 +192,15 @@ class PieceWriter:
         for view in run:
             self._crc = zlib.crc32(view, self._crc)
         self.offset += length
+
+
+def _lost(there: int, size: int, loaded: tuple[Journal, list[Piece]] | None) -> str:
+    if not there or (loaded and loaded[0].cut < RECORD_SIZE):  # less than a record is what a kill leaves
+        return ""
+    if loaded:
+        return "the end of its journal is damaged: what that spoke of is fetched again"
+    why = "its size has changed" if there != size else "its journal is missing, damaged or another version's"
+    return f"what an earlier run left of it cannot be used ({why}): it is fetched anew"
 
 
 def journal_of(part: Path) -> Path:

@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -26,6 +26,9 @@ _MOST_CHUNKS: Final = 512  # IOV_MAX is 1024 on Linux and macOS
 _FICLONE: Final = 0x40049409  # linux/fs.h
 _SYNCS: Final = 8
 _SYNC_FILE_RANGE_WRITE: Final = 2  # linux/fs.h
+NO_ROOM: Final = frozenset([errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)])
+# What a disk answers that has no fsync; EBADF and EACCES are Windows', where a file is not open for writing.
+_NO_SYNC: Final = frozenset([errno.EBADF, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP])
 _seeking = threading.Lock()
 _numbers = itertools.count()
 
@@ -94,7 +97,7 @@ def _reserve(fd: int, size: int) -> None:
     if fallocate(fd, 0, ctypes.c_int64(0), ctypes.c_int64(size)) == 0:
         return
     code = ctypes.get_errno()
-    if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+    if code in NO_ROOM or code in (errno.EFBIG, errno.EIO):
         raise OSError(code, os.strerror(code))
 
 
@@ -124,21 +127,44 @@ def _sync_file_range() -> Callable[[int, int, int, int], int]:
 
 
 def sync_data(fd: int) -> None:
-    """Returns when the file's bytes would survive a loss of power."""
-    if not PORTABLE and hasattr(os, "fdatasync"):
-        os.fdatasync(fd)
-    else:
-        os.fsync(fd)
+    """Returns when the file's bytes would survive a loss of power, or at once where the disk has no such call.
+
+    Raises OSError where they may be lost. What is read of the file after that is what the disk really holds.
+    """
+    _sync(fd, os.fdatasync if not PORTABLE and hasattr(os, "fdatasync") else os.fsync)
+
+
+def _sync(fd: int, call: Callable[[int], None]) -> None:
+    try:
+        call(fd)
+    except OSError as exc:
+        if exc.errno not in _NO_SYNC:
+            _distrust(fd)
+            raise
+
+
+def _distrust(fd: int) -> None:
+    """Has the system forget what it keeps of the file in memory.
+
+    A failed fsync takes what could not be written for written: the next one succeeds, and until the pages are dropped
+    whoever reads the file sees bytes that are on no disk.
+    """
+    if PORTABLE or not hasattr(os, "posix_fadvise"):
+        return
+    with contextlib.suppress(OSError):
+        os.fsync(fd)  # pages that are still to be written would not be dropped
+    with contextlib.suppress(OSError):
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def sync_path(path: Path) -> None:
-    """fsync for a file by its name."""
+    """The same for a file by its name."""
     fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
-        os.fsync(fd)
-    except OSError as exc:  # Windows syncs only what is open for writing
-        if exc.errno not in (errno.EBADF, errno.EACCES, errno.EINVAL):
-            raise
+        _sync(fd, os.fsync)
+    except OSError as exc:
+        exc.filename = str(path)
+        raise
     finally:
         os.close(fd)
 
@@ -154,15 +180,9 @@ def sync_paths(paths: Sequence[Path]) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Makes names in `path` durable, where the system has such a thing."""
-    if PORTABLE or not hasattr(os, "O_DIRECTORY"):
-        return
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with contextlib.suppress(OSError):  # some network file systems refuse; the rename stands
-            os.fsync(fd)
-    finally:
-        os.close(fd)
+    """Makes names in `path` durable, where the system has such a thing. Raises OSError where the disk is at fault."""
+    if not PORTABLE and hasattr(os, "O_DIRECTORY"):
+        sync_path(path)
 
 
 def clone(source: Path, target: Path) -> None:
@@ -224,38 +244,95 @@ def move(source: Path, target: Path) -> None:
     except OSError as exc:
         if exc.errno != errno.EXDEV:
             raise
-        beside = temporary_beside(target)
-        shutil.copyfile(source, beside)
-        sync_path(beside)
-        beside.replace(target)
+        with beside(target) as temporary:
+            shutil.copyfile(source, temporary)
+            sync_path(temporary)
         source.unlink()
 
 
-def temporary_beside(target: Path) -> Path:
-    """A name in the same folder that nobody else uses, short whatever `target` is called."""
-    return target.with_name(f".{os.getpid()}-{next(_numbers)}.tmp")
+@contextlib.contextmanager
+def beside(target: Path) -> Iterator[Path]:
+    """A name in the same folder that nobody else uses, short whatever `target` is called. What the block puts there
+    becomes `target`; if it fails, nothing of it stays, and an OSError names `target`."""
+    temporary = target.with_name(f".{os.getpid()}-{next(_numbers)}.tmp")
+    try:
+        yield temporary
+        temporary.replace(target)
+    except BaseException as exc:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(exc, OSError):
+            exc.filename, exc.filename2 = str(target), None
+        raise
 
 
 def free_bytes(folder: Path) -> int:
-    """Free bytes for this user on the disk that holds `folder` (which need not exist yet)."""
+    """Free bytes for this user on the disk that holds `folder` (which need not exist yet). Raises OSError."""
+    return shutil.disk_usage(_existing(folder)).free
+
+
+def longest_name(folder: Path) -> int | None:
+    """Bytes that one name may have on the disk that holds `folder`; None where nobody says. Raises OSError."""
+    return (os.statvfs(_existing(folder)).f_namemax or None) if hasattr(os, "statvfs") else None
+
+
+def _existing(folder: Path) -> Path:
     place = folder.absolute()
     while not place.exists():
         place = place.parent
-    return shutil.disk_usage(place).free
+    return place
 
 
 def explain(exc: OSError, path: Path | str) -> FetchError:
     """The error that a user reads when the disk refuses."""
-    name = str(path)
-    if exc.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+    name, code = str(path), exc.errno or 0
+    if code == errno.ENOSPC and _no_more_files(exc):
+        return DiskFullError(
+            f"{name}: the disk can hold no more files (it has no inode left)",
+            hint="free some space by deleting files, and run the same command: what is there is kept",
+        )
+    if code == errno.ENOSPC:
         return DiskFullError(
             f"{name}: the disk is full", hint="free some space and run the same command: what is there is kept"
         )
-    hints = {
-        errno.EACCES: "check who owns the folder, or choose another with --dir",
-        errno.EPERM: "check who owns the folder, or choose another with --dir",
-        errno.EROFS: "the disk is mounted read-only: choose another folder with --dir",
-        errno.ENAMETOOLONG: "choose a folder with a shorter path with --dir",
-        errno.EIO: "the disk reports a fault: check it before trusting it with more",
-    }
-    return DiskError(f"{name}: {exc.strerror or exc}", hint=hints.get(exc.errno or 0))
+    if code in NO_ROOM:
+        return DiskFullError(
+            f"{name}: your quota on this disk is used up",
+            hint="delete something of yours, or have the quota raised, and run the same command: what is there is kept",
+        )
+    return DiskError(f"{name}: {exc.strerror or exc}", hint=_HINTS.get(code, _AGAIN))
+
+
+def _no_more_files(exc: OSError) -> bool:
+    """Whether there is room for bytes, and none for another name."""
+    with contextlib.suppress(OSError, AttributeError):  # no statvfs on Windows
+        found = os.statvfs(Path(exc.filename or "").parent)
+        return found.f_files > 0 and found.f_favail == 0
+    return False
+
+
+_AGAIN: Final = "see what is wrong with the disk, and run the same command: what is there is kept"
+_NOT_YOURS: Final = "check who owns the folder, or choose another with --dir"
+_IN_THE_WAY: Final = "something else stands in its place: move it away and run the same command"
+_VANISHED: Final = "it vanished: see that the disk is there, and run the same command: what is left is used"
+_HINTS: Final = {
+    errno.EACCES: _NOT_YOURS,
+    errno.EPERM: _NOT_YOURS,
+    errno.EROFS: "the disk is mounted read-only: make it writable, or choose another folder with --dir",
+    errno.ENAMETOOLONG: "choose a folder with a shorter path, or on a disk that takes longer names, with --dir",
+    errno.EIO: "the disk reports a fault: check it before trusting it with more; what it lost is fetched again",
+    errno.EFBIG: "this disk or account has a limit for the size of a file (FAT: 4 GiB): choose another folder with "
+    "--dir",
+    errno.EEXIST: _IN_THE_WAY,
+    errno.EISDIR: _IN_THE_WAY,
+    errno.ENOTDIR: _IN_THE_WAY,
+    errno.ENOTEMPTY: _IN_THE_WAY,
+    errno.ELOOP: _IN_THE_WAY,
+    errno.ENOENT: _VANISHED,
+    errno.ESTALE: _VANISHED,
+    errno.ENODEV: _VANISHED,
+    errno.ENXIO: _VANISHED,
+    errno.ENOTCONN: _VANISHED,
+    errno.EMFILE: "too many files are open: choose fewer at once with --jobs and --connections",
+    errno.ENFILE: "too many files are open: choose fewer at once with --jobs and --connections",
+}

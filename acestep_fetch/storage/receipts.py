@@ -99,23 +99,26 @@ def read_receipt(folder: Path, model: str, selection: Mapping[str, Any] | None =
 
 def all_receipts(folder: Path) -> Iterator[Receipt]:
     """Every receipt that can be understood."""
+    return (receipt for _, receipt in named_receipts(folder) if receipt)
+
+
+def named_receipts(folder: Path) -> Iterator[tuple[str, Receipt | None]]:
+    """Every receipt with its file's name; None in place of one that is damaged, or another version's."""
     if folder.is_dir():
         for path in sorted(folder.glob("*.json")):
-            if receipt := _parse(path):
-                yield receipt
+            yield path.name, _parse(path)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """The file is the old one or the new one, whatever happens in between."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    fd = platform.open_for_update(temporary)
-    try:
-        os.ftruncate(fd, 0)
-        platform.write_at(fd, data, 0)
-        platform.sync_data(fd)
-    finally:
-        os.close(fd)
-    temporary.replace(path)
+    with platform.beside(path) as temporary:
+        fd = platform.open_for_update(temporary)
+        try:
+            os.ftruncate(fd, 0)
+            platform.write_at(fd, data, 0)
+            platform.sync_data(fd)
+        finally:
+            os.close(fd)
 
 
 def _file_of(folder: Path, model: str, selection: Mapping[str, Any]) -> Path:

@@ -33,21 +33,23 @@ def refuse_links(state: Path, target: Path) -> None:
 
 def put_bytes(target: Path, data: bytes) -> None:
     """A small verified file, whole or not at all. Raises OSError."""
-    temporary = platform.temporary_beside(target)
     try:
-        temporary.write_bytes(data)
+        _put_bytes(target, data)
     except FileNotFoundError:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _put_bytes(target, data)
+
+
+def _put_bytes(target: Path, data: bytes) -> None:
+    with platform.beside(target) as temporary:
         temporary.write_bytes(data)
-    temporary.replace(target)
 
 
 def put_copy(source: Path, target: Path) -> None:
     """A copy of a verified file, sharing its blocks where the disk can. Raises OSError."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = platform.temporary_beside(target)
-    platform.clone(source, temporary)
-    temporary.replace(target)
+    with platform.beside(target) as temporary:
+        platform.clone(source, temporary)
 
 
 def publish(staged: Path, final: Path, files: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,15 +36,18 @@ class Hubs:
             **more,
         }
 
-    def start(self, *arguments: str, patch: str = "", **more: str) -> subprocess.Popen[str]:
-        """The program; `patch` is code that is run in its process before it."""
+    def start(
+        self, *arguments: str, patch: str = "", wrapper: Sequence[str] = (), **more: str
+    ) -> subprocess.Popen[str]:
+        """The program; `patch` is code that is run in its process before it, and `wrapper` a command that runs the one
+        behind it."""
         how = (
             ["-c", f"{patch}\nfrom acestep_fetch.cli.main import program\nprogram()"]
             if patch
             else ["-m", "acestep_fetch"]
         )
         return subprocess.Popen(
-            [sys.executable, *how, *arguments],
+            [*wrapper, sys.executable, *how, *arguments],
             env=self.environment(**more),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

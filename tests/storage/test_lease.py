@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from acestep_fetch.core.errors import DiskError
 from acestep_fetch.storage.lease import Holder, Lease
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the lock is flock's")
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the lock is flo
 HOLD = """
 import sys, time
 from pathlib import Path
+from acestep_fetch.core.errors import DiskError
 from acestep_fetch.storage.lease import Lease
 taken = Lease.take(Path(sys.argv[1]))
 print("held" if isinstance(taken, Lease) else str(taken), flush=True)
@@ -141,3 +143,17 @@ def test_the_text_of_an_older_program_does(path: Path) -> None:
     path.write_bytes(b'{"pid": 12, "host": "h"}')
     assert Lease.take(path) == Holder(12, "h")
     lease.release()
+
+
+def test_a_folder_that_is_gone_or_another_one_is_noticed(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    taken = Lease.take(folder / "lease")
+    assert isinstance(taken, Lease)
+    taken.check()
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(DiskError, match="vanished"):
+        taken.check()
+    folder.mkdir()
+    with pytest.raises(DiskError, match="vanished"):
+        taken.check()
+    taken.release()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from acestep_fetch.core.errors import DiskError
 from acestep_fetch.core.model import Digest
 from acestep_fetch.core.spans import Span, SpanSet
 from acestep_fetch.storage import parts, platform
@@ -134,7 +137,7 @@ def test_a_hash_is_fed_with_what_is_on_disk(path: Path) -> None:
         part.feed(digest, span)
     part.feed(digest, Span(5, 5))
     assert digest.digests().sha256 == DIGEST.hex
-    with pytest.raises(OSError, match="ends early"):
+    with pytest.raises(DiskError, match="another program has changed it"):
         part.feed(digest, Span(900, 1001))
     part.close()
 
@@ -220,3 +223,40 @@ def test_a_full_disk_loses_no_piece_and_claims_none(path: Path, monkeypatch: pyt
     assert all(part.holds(piece) for piece in part.pieces.values())
     assert held(part.pieces.values()) == SpanSet([Span(0, 4 * STEP)])
     part.close()
+
+
+@pytest.mark.parametrize("how", ["replaced", "a link", "shorter"])
+def test_a_part_that_is_another_file_now_is_not_published(how: str, path: Path) -> None:
+    part, target = filled(path), path.parent.parent / "final.bin"
+    if how == "shorter":
+        os.truncate(path, 999)
+    else:
+        path.rename(path.with_name("ours"))
+        path.symlink_to("ours") if how == "a link" else path.write_bytes(DATA)
+    with pytest.raises(DiskError, match="another program has changed it"):
+        part.publish(target, path.parent.parent / "final.journal")
+    part.close()
+    assert not os.path.lexists(target)
+
+
+@pytest.mark.parametrize(("harm", "said"), [(b"", "missing, damaged"), (b"ACEFJ2\r\n", "another version's")])
+def test_what_is_thrown_away_is_said(harm: bytes, said: str, path: Path) -> None:
+    filled(path).close()
+    part = opened(path)
+    assert (part.lost, held_bytes(path, DIGEST, len(DATA))) == ("", len(DATA))
+    part.close()
+    journal_of(path).write_bytes(harm)
+    part = opened(path)
+    assert said in part.lost
+    part.close()
+
+
+def test_room_that_is_there_in_part_is_given_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(fd: int, size: int) -> None:
+        os.ftruncate(fd, size // 2)
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(platform, "allocate", half)
+    with pytest.raises(OSError, match="full"):
+        opened(path)
+    assert path.stat().st_size == 0

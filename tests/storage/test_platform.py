@@ -134,20 +134,23 @@ def test_free_space_is_known_for_a_folder_that_is_not_there_yet(tmp_path: Path) 
     ("code", "kind", "hint"),
     [
         (errno.ENOSPC, DiskFullError, "free some space"),
-        (errno.EDQUOT, DiskFullError, "free some space"),
+        (errno.EDQUOT, DiskFullError, "quota"),
         (errno.EACCES, DiskError, "--dir"),
         (errno.EPERM, DiskError, "--dir"),
         (errno.EROFS, DiskError, "read-only"),
         (errno.ENAMETOOLONG, DiskError, "shorter"),
         (errno.EIO, DiskError, "fault"),
-        (errno.EXDEV, DiskError, None),
+        (errno.EFBIG, DiskError, "4 GiB"),
+        (errno.EISDIR, DiskError, "move it away"),
+        (errno.ENOENT, DiskError, "vanished"),
+        (errno.EXDEV, DiskError, "run the same command"),
     ],
 )
-def test_a_refusal_of_the_disk_is_explained(code: int, kind: type[Exception], hint: str | None) -> None:
+def test_a_refusal_of_the_disk_is_explained(code: int, kind: type[Exception], hint: str) -> None:
     error = platform.explain(OSError(code, os.strerror(code)), Path("vae/w.bin"))
     assert type(error) is kind
     assert error.message.startswith("vae/w.bin: ")
-    assert (hint in (error.hint or "")) if hint else error.hint is None
+    assert hint in (error.hint or "")
 
 
 def test_an_error_without_a_number_is_explained_too() -> None:
