@@ -82,6 +82,7 @@ EXIT_CODES = {
     "DiskError": ("disk", 8, False),
     "LeaseError": ("lease", 9, True),
     "PartialError": ("partial", 10, True),
+    "StuckError": ("stuck", 1, True),
 }
 
 

@@ -121,10 +121,11 @@ async def test_a_disk_that_does_not_answer_is_told_and_waited_for(
 
     def hangs(*how: Any) -> None:
         frozen.wait(30)
+        time.sleep(0.1)  # slow, but it answers
         write(*how)
 
     monkeypatch.setattr(platform, "write_many_at", hangs)
-    async with hubs(tmp_path, {"a.bin": 2 * MIB}) as w:
+    async with hubs(tmp_path, {"a.bin": 24 * MIB}, connections=1) as w:
         run = asyncio.create_task(ended(w, 20))
         await asyncio.sleep(3 * BOUND)
         assert not run.done()
