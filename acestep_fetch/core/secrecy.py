@@ -17,7 +17,7 @@ MASK: Final = "***"
 _SHORTEST: Final = 8  # characters: what is shorter is found in innocent words too
 
 _SHAPES: Final = (
-    (r"(?<=://)[^/\s@'\"]+@", f"{MASK}@"),
+    (r"(?<=://)(?!USER:PASSWORD@)[^/\s@'\"]+@", f"{MASK}@"),  # but for what a hint says to write
     (r"(://[^\s'\"<>?]*\?)[^\s'\"<>]+", rf"\1{MASK}"),
     (r"(?i)([?&][\w-]*(?:signature|token|auth_key|credential|policy|key-pair-id)[\w-]*=)[^\s&'\"<>]+", rf"\1{MASK}"),
     (r"\bhf_[A-Za-z0-9]{8,}", f"hf_{MASK}"),

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class Hubs:
 
     hf: ThreadedHub
     ms: ThreadedHub
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def environment(self, **more: str) -> dict[str, str]:
         return {
@@ -46,13 +47,22 @@ class Hubs:
             if patch
             else ["-m", "acestep_fetch"]
         )
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*wrapper, sys.executable, *how, *arguments],
             env=self.environment(**more),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Leaves no process behind, whatever became of the test."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
     def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         process = self.start(*arguments, **more)
@@ -78,7 +88,11 @@ def hubs(hf: Path, ms: Path | None = None, **settings: Any) -> Iterator[Hubs]:
         ThreadedHub(hf, hub=HubName.HUGGINGFACE, **settings) as one,
         ThreadedHub(ms or hf, hub=HubName.MODELSCOPE, **settings) as two,
     ):
-        yield Hubs(one, two)
+        pair = Hubs(one, two)
+        try:
+            yield pair
+        finally:
+            pair.end()
 
 
 def events(output: str) -> list[dict[str, Any]]:

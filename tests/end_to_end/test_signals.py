@@ -83,8 +83,8 @@ def test_with_many_connections(number: int, code: int, tmp_path: Path) -> None:
     root = _made(tmp_path, 500 * MIB)
     with hubs(root, throttle=1e6) as pair:
         process = pair.start("--dir", str(tmp_path / "out"), *FLAGS)
-        due = time.monotonic() + 30  # a loaded machine earns fewer connections
-        _until(lambda: pair.connections >= MANY or (pair.connections > MANY // 2 and time.monotonic() > due))
+        due = time.monotonic() + 15  # a loaded machine earns fewer connections
+        _until(lambda: pair.connections >= MANY or (pair.connections and time.monotonic() > due))
         sent, live = pair.sent, pair.connections
         took, out, err = _ended_by(process, number)
         print(f"{live} connections")
