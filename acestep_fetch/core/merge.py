@@ -9,7 +9,7 @@ bytes received. Versions are never mixed inside a component.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -60,7 +60,7 @@ class ComponentManifest:
     truth: HubName
     commit: str
     files: tuple[ManifestFile, ...]
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -77,7 +77,7 @@ def split_by_folder(snapshots: Iterable[Snapshot], required: Sequence[str]) -> t
 
 
 def _part(snapshot: Snapshot, name: str, prefix: str) -> dict[str, RemoteFile]:
-    if name == "" and prefix == "":  # the root of a repository whose folders are components of their own
+    if not name:  # the root of a repository whose folders are components of their own
         return {f.path: f for f in snapshot.files if "/" not in f.path}
     return {f.path: f for f in snapshot.files if f.path.startswith(prefix)}
 

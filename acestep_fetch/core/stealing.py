@@ -58,7 +58,6 @@ def choose_victim(targets: Sequence[Target], speed: float, setup: float) -> Thef
     victim = targets[index]
     # Both end together: (remaining - take) / victim.speed = setup + take / speed
     take = int(speed * (victim.remaining - victim.speed * setup) / (victim.speed + speed))
-    take = min(take, victim.remaining)
     if take < SMALLEST_STEAL or _seconds(victim) - (setup + take / speed) < WORTH_STEALING:
         return None
     return Theft(index, take)

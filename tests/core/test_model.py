@@ -1,4 +1,4 @@
-"""Names, digests, and the exit codes that scripts rely on."""
+"""Names and digests."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from huggingface_hub.utils import validate_repo_id
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acestep_fetch.core import errors
-from acestep_fetch.core.errors import FetchError, UsageError
+from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.model import Digest, HubName, RemoteFile, RepoId
 
 REFUSED = [
@@ -68,39 +67,3 @@ def test_the_stronger_digest_decides() -> None:
 def test_digests_name_their_kind() -> None:
     digest = Digest("git-sha1", "0123456789abcdef" + "0" * 24)
     assert (str(digest), digest.short) == (f"git-sha1:{digest.hex}", "git-sha1:0123456789ab")
-
-
-EXIT_CODES = {
-    "FetchError": ("failure", 1, False),
-    "UsageError": ("usage", 2, False),
-    "NotFoundError": ("not-found", 3, False),
-    "AccessError": ("access", 4, False),
-    "NetworkError": ("network", 5, True),
-    "SourceError": ("source", 5, True),
-    "IntegrityError": ("integrity", 6, False),
-    "DiskFullError": ("disk-full", 7, False),
-    "DiskError": ("disk", 8, False),
-    "LeaseError": ("lease", 9, True),
-    "PartialError": ("partial", 10, True),
-}
-
-
-def test_names_and_exit_codes_of_errors_never_change() -> None:
-    found = {
-        name: (kind.name, kind.exit_code, kind.retryable)
-        for name, kind in vars(errors).items()
-        if isinstance(kind, type) and issubclass(kind, FetchError)
-    }
-    assert found == EXIT_CODES
-
-
-@pytest.mark.parametrize("name", EXIT_CODES)
-def test_the_table_in_the_docstring_says_the_same(name: str) -> None:
-    code = EXIT_CODES[name][1]
-    line = next(row for row in (errors.__doc__ or "").splitlines() if name in row)
-    assert f"exit {code}" in line or name == "SourceError"
-
-
-def test_an_error_keeps_its_facts_apart_from_its_message() -> None:
-    error = UsageError("no", hint="yes", attempts=["one", "two"])
-    assert (str(error), error.message, error.hint, error.attempts) == ("no", "no", "yes", ("one", "two"))
