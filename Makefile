@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format bench clean
+.PHONY: help demo test test-long mutate check format bench clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: $(DEV_STAMP) ## all tests
 test-long: $(DEV_STAMP) ## what takes minutes: power loss at every moment, hundreds of kills and of random faults
 	$(BIN)/python -m pytest -m long
 
+mutate: $(DEV_STAMP) ## break core/ in every small way and list what its tests do not notice (half an hour)
+	$(BIN)/python -m tests.mutation --workers $$(nproc 2>/dev/null || echo 2)
+
 check: $(DEV_STAMP) ## format, lint, types and the layer rule
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -47,5 +50,5 @@ bench: $(DEV_STAMP) ## time the program side by side with the hubs' own clients
 	$(BIN)/python -m tests.bench
 
 clean: ## remove everything that was made here, but no checkpoint
-	rm -rf $(VENV) .demo dist build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .demo dist build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .mutants
 	find . -name __pycache__ -prune -exec rm -rf {} +

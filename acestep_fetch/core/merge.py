@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from enum import Enum, auto
 from typing import Final
 
 from acestep_fetch.core.model import HubName, RemoteFile, Snapshot
@@ -21,10 +21,10 @@ FURNITURE: Final = frozenset(
 )
 
 
-class Agreement(StrEnum):
-    EQUAL = "equal"
-    UNKNOWN = "unknown"
-    DIFFERENT = "different"
+class Agreement(Enum):
+    EQUAL = auto()
+    UNKNOWN = auto()
+    DIFFERENT = auto()
 
 
 def agreement(a: RemoteFile, b: RemoteFile) -> Agreement:
@@ -38,7 +38,7 @@ def agreement(a: RemoteFile, b: RemoteFile) -> Agreement:
 
 
 def is_furniture(path: str) -> bool:
-    return path.rsplit("/", 1)[-1].lower() in FURNITURE
+    return path.split("/")[-1].lower() in FURNITURE
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ def choose_hedge(targets: Sequence[Target], speed: float, setup: float) -> int |
         return None
     index = max(range(len(targets)), key=lambda i: _seconds(targets[i]))
     victim = targets[index]
-    if not 0 < victim.remaining <= LARGEST_HEDGE:
+    if victim.remaining > LARGEST_HEDGE:
         return None
     return index if _seconds(victim) > setup + victim.remaining / speed + WORTH_HEDGING else None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
@@ -9,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acestep_fetch.core.errors import UsageError
-from acestep_fetch.core.model import Digest, HubName, RemoteFile, RepoId
+from acestep_fetch.core.model import SHA1_HEX, SHA256_HEX, Digest, HubName, RemoteFile, RepoId, Snapshot
 
 REFUSED = [
     "", "/", "a", "a/", "/b", "a/b/c", "a//b", "../b", "a/..", "a/.", "./b", "a/.git", "a/b.", "a./b", "a--b/c",
     "a/b--c", "a/b..c", "a b/c", "a/b c", "a/b\n", "a/b\0", "a\\b", "https://huggingface.co/a/b", "a/b?x=1", "a/b#x",
-    "a/b@main", "a/%2e%2e", f"a/{'x' * 97}",
+    "a/b@main", "a/%2e%2e", f"a/{'x' * 97}", "a/b.git",
+    "a.git/b",
 ]  # fmt: skip
 
 
@@ -51,7 +54,7 @@ def test_whatever_the_hubs_own_client_refuses_is_refused(text: str) -> None:
 
 
 def test_hubs_know_each_other_and_their_titles() -> None:
-    assert {hub.other for hub in HubName} == set(HubName)
+    assert all({hub, hub.other} == set(HubName) for hub in HubName)
     assert [hub.title for hub in HubName] == ["Hugging Face", "ModelScope"]
     assert all(hub.other.other is hub for hub in HubName)
 
@@ -62,6 +65,21 @@ def test_the_stronger_digest_decides() -> None:
     assert RemoteFile("p", 1, None, git).digest == Digest("git-sha1", git)
     assert RemoteFile("p", 1).digest is None
     assert [d.kind for d in RemoteFile("p", 1, sha, git).digests] == ["sha256", "git-sha1"]
+
+
+@given(st.binary())
+def test_the_hex_of_a_digest_is_known_by_its_length(content: bytes) -> None:
+    sha256, sha1 = hashlib.sha256(content).hexdigest(), hashlib.sha1(content).hexdigest()
+    for pattern, right, wrong in ((SHA256_HEX, sha256, sha1), (SHA1_HEX, sha1, sha256)):
+        assert pattern.fullmatch(right)
+        assert not any(map(pattern.fullmatch, (wrong, right[1:], f"{right}0", right[:-1] + "g", right[:-1] + "A", "")))
+
+
+@given(st.sets(st.text()))
+def test_a_snapshot_finds_each_of_its_files(paths: set[str]) -> None:
+    snapshot = Snapshot(HubName.MODELSCOPE, RepoId("a", "b"), "c", tuple(RemoteFile(path, 1) for path in paths))
+    assert snapshot.by_path.keys() == paths
+    assert all(file.path == path for path, file in snapshot.by_path.items())
 
 
 def test_digests_name_their_kind() -> None:

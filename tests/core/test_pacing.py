@@ -95,6 +95,7 @@ def test_a_rate_that_changes_is_followed(cap: int) -> None:
     assert goodput(moments, 62, 90) >= 0.95 * 50 * MBIT
 
 
+@pytest.mark.slow
 def test_a_few_hundred_random_links_lose_little_against_the_best_constant_number() -> None:
     found = outcomes(120)
     regrets = [outcome.regret for outcome in found]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from acestep_fetch.core.retry import RateLimit, asked_wait, backoff, is_busy, parse_rate_limit, parse_retry_after
+from tests.support.clocks import zone
 
 NOW = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110
 
@@ -32,16 +30,6 @@ def test_each_pause_is_twice_the_last_until_eight_seconds(attempt: int, jitter: 
     assert backoff(attempt + 1, jitter) == pytest.approx(min(2 * backoff(attempt, jitter), backoff(99, jitter)))
     assert backoff(99, 0.0) == 4.0
     assert backoff(99, 1.0) == 8.0  # so those that fail together are spread over half of the time
-
-
-@pytest.fixture
-def far_east(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The machine's clock is not set to UTC."""
-    monkeypatch.setenv("TZ", "Asia/Tokyo")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
 
 
 @pytest.mark.parametrize(
@@ -69,8 +57,9 @@ def far_east(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("nan", None),
     ],
 )
-def test_retry_after(far_east: None, value: str | None, seconds: float | None) -> None:
-    assert parse_retry_after(value, NOW) == seconds
+def test_retry_after(value: str | None, seconds: float | None) -> None:
+    with zone("Asia/Tokyo"):
+        assert parse_retry_after(value, NOW) == seconds
 
 
 @given(st.text(max_size=60))

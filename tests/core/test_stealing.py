@@ -91,6 +91,14 @@ def test_a_theft_pays_where_the_end_comes_three_tenths_of_a_second_earlier(setup
     assert (choose_victim([Target(900_000, 1e6)], 1e6, setup) is not None) is pays
 
 
+def test_a_flight_with_nothing_left_hides_nobody() -> None:
+    over = [Target(0, 0.0), Target(0, 1e6)]
+    theft = choose_victim([*over, Target(100 * MIB, 1e6)], 1e6, 0.1)
+    assert theft is not None
+    assert theft.index == 2
+    assert choose_hedge([*over, Target(500_000, 1e6)], 1e7, 0.1) == 2
+
+
 def test_a_flight_that_stands_still_gives_everything() -> None:
     assert choose_victim([Target(8 * MIB, 0.0), Target(8 * MIB, 1e6)], 1e6, 0.1) == Theft(0, 8 * MIB)
 
@@ -141,6 +149,18 @@ def test_while_no_speed_is_known_there_is_a_second_span_for_everybody(
     unassigned: int, connections: int, length: int
 ) -> None:
     assert span_length(0, unassigned, 0, connections) == length
+
+
+@pytest.mark.parametrize(
+    ("unassigned", "length"),
+    [
+        (1 << 40, 25_000_000),  # two and a half seconds
+        (160_000_000, 20_000_000),  # four seconds are left for all: half of them
+        (8_000_000, 6_000_000),  # never less than 0.6 s
+    ],
+)
+def test_a_connection_of_ten_megabytes_a_second_beside_three_others(unassigned: int, length: int) -> None:
+    assert span_length(10e6, unassigned, 40e6, 4) == length
 
 
 # -- hedges

@@ -84,14 +84,15 @@ class Module:
         return f"| {self.name} | {counts} | {self.findings.seconds:.0f} |"
 
 
-def reasons() -> set[tuple[str, str, str]]:
-    """(module, line, mutation) of the survivors for which a reason is written down."""
-    rows = re.findall(r"^\| (\w+) \| `(.+?)` \| `(.+?)` \| .+ \|$", REASONS.read_text(encoding="utf-8"), re.MULTILINE)
-    return {(module, _bare(text), _bare(change)) for module, text, change in rows}
+class Reasons:
+    """Why the known survivors may live: a table whose rows are module, line, mutation (or "any") and reason."""
 
+    def __init__(self, table: str) -> None:
+        rows = re.findall(r"^\| (\w+) \| `(.+)` \| (`.+`|any) \| .+ \|$", table, re.MULTILINE)
+        self._rows = {tuple(cell.strip("`").replace("\\|", "|") for cell in row) for row in rows}
 
-def _bare(cell: str) -> str:
-    return cell.replace("\\|", "|")
+    def cover(self, module: str, text: str, change: str) -> bool:
+        return not self._rows.isdisjoint({(module, text, change), (module, text, "any")})
 
 
 def _cell(text: str) -> str:
@@ -111,8 +112,8 @@ def main(arguments: Sequence[str]) -> int:
     for module in modules:
         module.try_all(until, given.workers)
         print(module.row(), flush=True)
-    known = reasons()
-    unknown = [(m, s) for m in modules for s in m.survivors if (m.name, s.text, s.name) not in known]
+    known = Reasons(REASONS.read_text(encoding="utf-8"))
+    unknown = [(m, s) for m in modules for s in m.survivors if not known.cover(m.name, s.text, s.name)]
     for module, mutant in unknown:
         print(f"| {module.name} | {_cell(mutant.text)} | {_cell(mutant.name)} | ? |  <- line {mutant.line}")
     if any(module.left for module in modules):
