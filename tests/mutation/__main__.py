@@ -85,11 +85,15 @@ class Module:
 
 
 class Reasons:
-    """Why the known survivors may live: a table whose rows are module, line, mutation (or "any") and reason."""
+    """Why the known survivors may live: a table whose rows are module, line, mutations (or "any") and reason."""
 
     def __init__(self, table: str) -> None:
-        rows = re.findall(r"^\| (\w+) \| `(.+)` \| (`.+`|any) \| .+ \|$", table, re.MULTILINE)
-        self._rows = {tuple(cell.strip("`").replace("\\|", "|") for cell in row) for row in rows}
+        found = re.findall(r"^\| (\w+) \| `(.+)` \| (`.+`|any) \| .+ \|$", table.replace("\\|", "|"), re.MULTILINE)
+        self._rows = {
+            (module, text, change)
+            for module, text, changes in found
+            for change in re.findall(r"`(.+?)`", changes) or ["any"]
+        }
 
     def cover(self, module: str, text: str, change: str) -> bool:
         return not self._rows.isdisjoint({(module, text, change), (module, text, "any")})

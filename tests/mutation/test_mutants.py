@@ -56,9 +56,11 @@ def test_each_mutant_is_a_program_of_its_own(module: object) -> None:
 def test_reasons_are_read_from_the_table() -> None:
     reasons = Reasons(
         "| module | line | mutation | why |\n| --- | --- | --- | --- |\n"
-        "| retry | `a = b \\| c` | `b \\| c -> b & c` | they never meet |\n| retry | `d = 1` | any | tuning |\n"
+        "| retry | `a = b \\| c` | `b \\| c -> b & c`, `c -> d` | they never meet |\n"
+        "| retry | `d = 1` | any | tuning |\n"
     )
     assert reasons.cover("retry", "a = b | c", "b | c -> b & c")
+    assert reasons.cover("retry", "a = b | c", "c -> d")
     assert not reasons.cover("retry", "a = b | c", "b -> c")
     assert reasons.cover("retry", "d = 1", "1 -> 2")
     assert not reasons.cover("spans", "d = 1", "1 -> 2")
