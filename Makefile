@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long breaks check format bench clean
+.PHONY: help demo test test-long breaks mutate check format bench clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test-long: $(DEV_STAMP) ## what takes minutes: power loss at every moment, hundr
 breaks: $(DEV_STAMP) ## break each promise of docs/reliability.md in a copy, and see that a test notices
 	$(BIN)/python -m tests.breaks
 
+mutate: $(DEV_STAMP) ## break core/ in every small way and list what its tests do not notice (half an hour)
+	$(BIN)/python -m tests.mutation --workers $$(nproc 2>/dev/null || echo 2)
+
 check: $(DEV_STAMP) ## format, lint, types and the layer rule
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -50,5 +53,5 @@ bench: $(DEV_STAMP) ## time the program side by side with the hubs' own clients
 	$(BIN)/python -m tests.bench
 
 clean: ## remove everything that was made here, but no checkpoint
-	rm -rf $(VENV) .demo dist build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .demo dist build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .mutants
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 class Event:
     """The base of all events; `name` is what the JSON stream calls it."""
 
-    name: ClassVar[str] = "event"
+    name: ClassVar[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,5 +35,5 @@ def is_fresh(expiry: float | None, now: float, resolved: float) -> bool:
     at 80 % of a short life."""
     if expiry is None or expiry <= resolved:  # our clock is ahead: only a refusal can tell
         return True
-    margin = min(RENEW_AHEAD, 0.2 * max(0.0, expiry - resolved))
+    margin = min(RENEW_AHEAD, 0.2 * (expiry - resolved))
     return now < expiry - margin

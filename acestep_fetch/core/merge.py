@@ -9,8 +9,8 @@ bytes received. Versions are never mixed inside a component.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import dataclass, replace
+from enum import Enum, auto
 from typing import Final
 
 from acestep_fetch.core.model import HubName, RemoteFile, Snapshot
@@ -21,10 +21,10 @@ FURNITURE: Final = frozenset(
 )
 
 
-class Agreement(StrEnum):
-    EQUAL = "equal"
-    UNKNOWN = "unknown"
-    DIFFERENT = "different"
+class Agreement(Enum):
+    EQUAL = auto()
+    UNKNOWN = auto()
+    DIFFERENT = auto()
 
 
 def agreement(a: RemoteFile, b: RemoteFile) -> Agreement:
@@ -38,7 +38,7 @@ def agreement(a: RemoteFile, b: RemoteFile) -> Agreement:
 
 
 def is_furniture(path: str) -> bool:
-    return path.rsplit("/", 1)[-1].lower() in FURNITURE
+    return path.split("/")[-1].lower() in FURNITURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class ComponentManifest:
     truth: HubName
     commit: str
     files: tuple[ManifestFile, ...]
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -77,7 +77,7 @@ def split_by_folder(snapshots: Iterable[Snapshot], required: Sequence[str]) -> t
 
 
 def _part(snapshot: Snapshot, name: str, prefix: str) -> dict[str, RemoteFile]:
-    if name == "" and prefix == "":  # the root of a repository whose folders are components of their own
+    if not name:  # the root of a repository whose folders are components of their own
         return {f.path: f for f in snapshot.files if "/" not in f.path}
     return {f.path: f for f in snapshot.files if f.path.startswith(prefix)}
 

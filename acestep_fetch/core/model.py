@@ -31,7 +31,7 @@ class HubName(StrEnum):
         return HubName.MODELSCOPE if self is HubName.HUGGINGFACE else HubName.HUGGINGFACE
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class RepoId:
     """``owner/name``, the same on both hubs."""
 
@@ -59,7 +59,7 @@ class RepoId:
 DigestKind = Literal["sha256", "git-sha1"]
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Digest:
     """A content digest. ``git-sha1`` is git's blob id: sha1 over ``blob {len}\\0`` and the content."""
 

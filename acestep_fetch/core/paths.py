@@ -28,19 +28,17 @@ _OURS: Final = frozenset([".acestep-fetch", ".cache"])  # our own state and hugg
 
 def why_unsafe(path: str) -> str | None:
     """Why `path` may not be written below a folder; None where it may."""
-    if not path or path.startswith("/") or path.endswith("/"):
-        return "not a relative file path"
-    if len(path.encode("utf-8", "surrogatepass")) > 1024:
-        return "too long"
+    if len(path.encode(errors="surrogatepass")) > 1024:
+        return "is too long"
     for part in path.split("/"):
         if reason := _why_unsafe_part(part):
             return reason
-    return f"{path.split('/')[0]} is reserved" if fold(path.split("/")[0]) in _OURS else None
+    return "begins with a reserved name" if fold(path.split("/")[0]) in _OURS else None
 
 
 def _why_unsafe_part(part: str) -> str | None:
     if part in ("", ".", ".."):
-        return "leaves its folder or repeats a separator"
+        return "is no plain path below its folder"
     if any(ord(c) < 32 or 127 <= ord(c) < 160 or c in _FORBIDDEN or 0xD800 <= ord(c) <= 0xDFFF for c in part):
         return "has characters that not every disk can hold"
     if part.endswith((".", " ")) or part.startswith(" "):
@@ -58,12 +56,8 @@ def check_paths(paths: Iterable[str], *, where: str) -> None:
     folders: dict[str, str] = {}
     for path in paths:
         if reason := why_unsafe(path):
-            raise IntegrityError(
-                f"{where} lists {path!r}, which {reason}"
-                if not reason.startswith("not")
-                else f"{where} lists {path!r}: {reason}",
-                hint="nothing was written; tell the repository's owner",
-            )
+            hint = "nothing was written; tell the repository's owner"
+            raise IntegrityError(f"{where} lists {path!r}, which {reason}", hint=hint)
         folded = fold(path)
         if (other := seen.setdefault(folded, path)) != path or folded in folders:
             raise IntegrityError(f"{where} lists {path!r} and {folders.get(folded, other)!r}, one name on many disks")

@@ -51,7 +51,7 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
         if moment.tzinfo is None:  # "-0000": UTC of an unknown place (RFC 5322, 3.3)
             moment = moment.replace(tzinfo=UTC)
         return max(0.0, moment.timestamp() - now)
-    except (ValueError, TypeError, IndexError, OverflowError):
+    except (ValueError, IndexError, OverflowError):
         return None
 
 

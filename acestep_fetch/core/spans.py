@@ -52,8 +52,6 @@ class SpanSet:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SpanSet) and self._spans == other._spans
 
-    __hash__ = None  # type: ignore[assignment]  # mutable
-
     def __repr__(self) -> str:
         return f"SpanSet({self._spans})"
 

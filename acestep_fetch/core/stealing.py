@@ -58,7 +58,6 @@ def choose_victim(targets: Sequence[Target], speed: float, setup: float) -> Thef
     victim = targets[index]
     # Both end together: (remaining - take) / victim.speed = setup + take / speed
     take = int(speed * (victim.remaining - victim.speed * setup) / (victim.speed + speed))
-    take = min(take, victim.remaining)
     if take < SMALLEST_STEAL or _seconds(victim) - (setup + take / speed) < WORTH_STEALING:
         return None
     return Theft(index, take)
@@ -72,7 +71,7 @@ def choose_hedge(targets: Sequence[Target], speed: float, setup: float) -> int |
         return None
     index = max(range(len(targets)), key=lambda i: _seconds(targets[i]))
     victim = targets[index]
-    if not 0 < victim.remaining <= LARGEST_HEDGE:
+    if victim.remaining > LARGEST_HEDGE:
         return None
     return index if _seconds(victim) > setup + victim.remaining / speed + WORTH_HEDGING else None
 

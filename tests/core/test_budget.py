@@ -14,10 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acestep_fetch.core.budget import (
-    FEWEST_CONNECTIONS,
-    LARGEST_CHUNK,
-    LEAST_SHARE,
-    TOLERANCE,
     Line,
     after_passing,
     after_taking,
@@ -27,6 +23,8 @@ from acestep_fetch.core.budget import (
     useful_connections,
 )
 
+# As docs/design.md has them.
+TOLERANCE, LARGEST_CHUNK, CHUNK_SECONDS = 0.03, 256 * 1024, 0.01
 BURST = 0.01  # with chunks of a fiftieth
 START = 1e6  # clocks do not begin at 0
 
@@ -161,8 +159,10 @@ def test_those_that_take_alike_get_alike(rate: int, count: int) -> None:
 @given(rate=st.integers(1, 1 << 40))
 def test_chunks_leave_room_in_the_tolerance(rate: int) -> None:
     assert 1 <= chunk_size(rate) <= LARGEST_CHUNK
+    assert chunk_size(rate) in (1, LARGEST_CHUNK) or chunk_size(rate) == pytest.approx(CHUNK_SECONDS * rate, abs=1)
     assert line_of(rate).burst >= 0
-    assert line_of(rate).burst + chunk_size(rate) / rate < TOLERANCE or chunk_size(rate) == 1
+    beside = TOLERANCE - chunk_size(rate) / rate  # what the tolerance leaves beside one chunk
+    assert 0.9 * beside - 0.001 <= line_of(rate).burst < beside or chunk_size(rate) == 1
 
 
 @pytest.mark.parametrize(
@@ -170,8 +170,11 @@ def test_chunks_leave_room_in_the_tolerance(rate: int) -> None:
     [
         (32, None, 32),
         (32, 80_000_000, 32),
-        (32, 8 * LEAST_SHARE, 8),
-        (32, 100_000, FEWEST_CONNECTIONS),
+        (32, 8 * 128 * 1024, 8),  # one for each 128 KiB/s
+        (32, 9 * 128 * 1024 - 1, 8),
+        (32, 100_000, 4),
+        (32, 4 * 128 * 1024 + 1, 4),
+        (32, 5 * 128 * 1024, 5),
         (2, 100_000, 2),
         (1, None, 1),
     ],

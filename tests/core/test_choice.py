@@ -82,6 +82,26 @@ def test_at_the_deadline_silence_is_failure_and_a_live_hub_goes_first(
         assert early.order == choice.order
 
 
+@pytest.mark.parametrize(
+    ("google", "hf", "ms", "prefer", "why"),
+    [
+        (True, True, None, None, "Google is reachable"),
+        (False, None, True, None, "Google is not reachable"),
+        (True, False, True, None, "Hugging Face does not answer"),
+        (None, True, False, None, "ModelScope does not answer"),
+        (True, True, True, MS, "ModelScope is preferred"),
+        (None, True, False, MS, "ModelScope does not answer"),
+        (True, False, False, MS, "neither hub answers"),
+    ],
+)
+def test_the_reason_that_is_given_is_the_true_one(
+    google: bool | None, hf: bool | None, ms: bool | None, prefer: HubName | None, why: str
+) -> None:
+    choice = choose(answers(google, hf, ms), prefer)
+    assert choice is not None
+    assert choice.why == why
+
+
 @pytest.mark.parametrize("prefer", PREFERENCES)
 def test_with_no_answer_at_all_nothing_is_chosen(prefer: HubName | None) -> None:
     assert choose(Answers(), prefer) is None

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acestep_fetch.core.links import RENEW_AHEAD, expires_at, is_fresh
+from acestep_fetch.core.links import expires_at, is_fresh
+from tests.support.clocks import zone
 
 NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
 SOON = int(NOW) + 3600
@@ -23,7 +24,10 @@ SOON = int(NOW) + 3600
         (f"auth_key={SOON}-0-0-abcdef", float(SOON)),
         (f"auth_key={int(NOW) - 10}-0-0-abcdef", None),  # the time of signing: says nothing of the end
         (f"Expires={int(NOW) - 3600}", NOW - 3600),
-        (f"Expires={int(NOW) - 2 * 86400}", None),
+        (f"Expires={int(NOW) - 86399}", NOW - 86399),
+        (f"Expires={int(NOW) - 86400}", None),
+        (f"Expires={int(NOW) + 366 * 86400 - 1}", NOW + 366 * 86400 - 1),
+        (f"Expires={int(NOW) + 366 * 86400}", None),
         (f"Expires={int(NOW) + 400 * 86400}", None),
         ("Expires=0", None),
         (f"Expires=-{SOON}", None),
@@ -33,6 +37,7 @@ SOON = int(NOW) + 3600
         ("Expires=%C2%B2", None),
         ("X-Amz-Date=20270115T080000Z&X-Amz-Expires=%C2%B9", None),
         ("X-Amz-Date=20270115T080000Z", None),
+        ("X-Amz-Expires=600", None),
         ("X-Amz-Date=2027-01-15&X-Amz-Expires=600", None),
         ("X-Amz-Date=20271315T080000Z&X-Amz-Expires=600", None),
         ("X-Amz-Date=20270115T080000Z&X-Amz-Expires=" + "9" * 400, None),
@@ -42,7 +47,8 @@ SOON = int(NOW) + 3600
     ],
 )
 def test_the_end_of_a_link_is_read_off_its_query(query: str, expiry: float | None) -> None:
-    assert expires_at(f"https://cdn.example/blob?{query}", NOW) == expiry
+    with zone("Asia/Tokyo"):
+        assert expires_at(f"https://cdn.example/blob?{query}", NOW) == expiry
 
 
 @settings(deadline=None, max_examples=200)
@@ -58,9 +64,16 @@ def test_a_link_is_renewed_ahead_of_its_end_but_not_while_it_is_young(life: floa
     now = NOW + age * life
     fresh = is_fresh(NOW + life, now, NOW)
     if age < 0.79:
-        assert fresh or life - age * life < RENEW_AHEAD
+        assert fresh or life - age * life < 30
     if age >= 1:
         assert not fresh
+
+
+@given(life=st.floats(0.1, 149), age=st.floats(0, 1))
+def test_a_short_link_is_used_for_four_fifths_of_its_life(life: float, age: float) -> None:
+    if abs(age - 0.8) > 0.001:
+        assert is_fresh(NOW + life, NOW + age * life, NOW) is (age < 0.8)
+    assert not is_fresh(NOW + 100, NOW + 80, NOW)
 
 
 @pytest.mark.parametrize(("left", "fresh"), [(31, True), (29, False), (0, False), (-1, False)])
@@ -74,3 +87,4 @@ def test_a_link_that_does_not_say_is_used_until_it_is_refused() -> None:
 
 def test_a_link_that_looks_dead_at_birth_tells_about_our_clock_only() -> None:
     assert is_fresh(NOW - 600, NOW + 1, NOW)
+    assert is_fresh(NOW, NOW + 1, NOW)

@@ -82,6 +82,11 @@ FULL = (f("config.json"), f("model.safetensors"))
         ((f("config.json", size=9),), FULL, HF),
         ((f("config.json", sha256=None, git=OID),), FULL, MS),  # may be equal: incomplete
         ((f("config.json"), f("old.bin")), FULL, HF),  # each lacks something: no copy of the other
+        (
+            (f("a.bin", sha256=None), f("README.md")),
+            (f("a.bin"),),
+            MS,
+        ),  # nobody could prove a.bin; furniture is no loss
     ],
 )
 def test_an_incomplete_upload_is_not_the_truth(
@@ -91,10 +96,22 @@ def test_an_incomplete_upload_is_not_the_truth(
     assert truth_of(ms, hf, (MS, HF)) is (truth.other)  # the rule does not depend on the hub
 
 
-def test_an_incomplete_upload_is_said_aloud() -> None:
-    manifest = merged((f("0"),), tuple(f(str(n)) for n in range(6)))
+@pytest.mark.parametrize("component", ["x", ""])
+@pytest.mark.parametrize(("lacking", "named"), [(1, "1"), (3, "1, 2, 3"), (4, "1, 2, 3 and more")])
+def test_an_incomplete_upload_is_said_aloud(lacking: int, named: str, component: str) -> None:
+    listed = {HF: snapshot(HF, f("0")), MS: snapshot(MS, *(f(str(n)) for n in range(lacking + 1)))}
+    manifest = merge_component(component, "", listed, (HF, MS))
     assert manifest is not None
-    assert manifest.notes == ("Hugging Face lacks 1, 2, 3 and more: x taken from ModelScope",)
+    what = component or "the root files"
+    assert manifest.notes == (f"Hugging Face lacks {named}: {what} taken from ModelScope",)
+
+
+def test_a_twin_teaches_either_digest() -> None:
+    full, only_sha, only_git = f("p", git=OID), f("p"), f("p", sha256=None, git=OID)
+    for known in (only_sha, only_git):
+        manifest = merged((known,), (full,))
+        assert manifest is not None
+        assert manifest.files[0].file == full
 
 
 def test_the_digest_of_the_other_kind_is_learnt_from_a_proven_twin_only() -> None:
@@ -129,7 +146,10 @@ def test_a_repository_of_components_is_split_by_its_folders() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("path", ["README.md", "a/b/readme.MD", ".gitattributes", "x/configuration.json", "LICENSE"])
+@pytest.mark.parametrize(
+    "path",
+    ["README.md", "a/b/readme.MD", ".gitattributes", ".gitignore", "x/configuration.json", "LICENSE", "a/License.md"],
+)
 def test_furniture_is_known_anywhere_and_in_any_case(path: str) -> None:
     assert is_furniture(path)
     assert not is_furniture(f"{path}/weights.bin")
@@ -179,12 +199,18 @@ def test_versions_are_never_mixed_and_every_proven_source_has_the_same_bytes(
             assert file.file == own  # an unproven twin teaches nothing
 
 
-def test_a_list_without_a_digest_gives_way_to_one_that_has_all() -> None:
+@pytest.mark.parametrize(("component", "what"), [("x", "x"), ("", "the root files")])
+def test_a_list_without_a_digest_gives_way_to_one_that_has_all(component: str, what: str) -> None:
     blank = f("a.bin", sha256=None)
-    manifest = merged((blank,), (f("a.bin"),))
+    listed = {HF: snapshot(HF, f("b.bin", sha256=None), blank), MS: snapshot(MS, f("a.bin"), f("b.bin"))}
+    manifest = merge_component(component, "", listed, (HF, MS))
     assert manifest is not None
     assert manifest.truth is MS
-    assert "no digest for a.bin" in manifest.notes[0]
+    assert manifest.notes == (f"Hugging Face lists no digest for a.bin: {what} taken from ModelScope",)
+
+
+def test_a_list_without_a_digest_stands_where_the_other_is_no_better() -> None:
+    blank = f("a.bin", sha256=None)
     assert truth_of((blank,), (blank,)) is HF
     assert truth_of((blank, f("b.bin")), (f("a.bin"),)) is HF  # that one is not all there is
     assert truth_of((f("a.bin"),), (blank,)) is HF

@@ -1,6 +1,8 @@
-"""Names, digests, and the exit codes that scripts rely on."""
+"""Names and digests."""
 
 from __future__ import annotations
+
+import hashlib
 
 import pytest
 from huggingface_hub.errors import HFValidationError
@@ -8,14 +10,14 @@ from huggingface_hub.utils import validate_repo_id
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acestep_fetch.core import errors
-from acestep_fetch.core.errors import FetchError, UsageError
-from acestep_fetch.core.model import Digest, HubName, RemoteFile, RepoId
+from acestep_fetch.core.errors import UsageError
+from acestep_fetch.core.model import SHA1_HEX, SHA256_HEX, Digest, HubName, RemoteFile, RepoId, Snapshot
 
 REFUSED = [
     "", "/", "a", "a/", "/b", "a/b/c", "a//b", "../b", "a/..", "a/.", "./b", "a/.git", "a/b.", "a./b", "a--b/c",
     "a/b--c", "a/b..c", "a b/c", "a/b c", "a/b\n", "a/b\0", "a\\b", "https://huggingface.co/a/b", "a/b?x=1", "a/b#x",
-    "a/b@main", "a/%2e%2e", f"a/{'x' * 97}",
+    "a/b@main", "a/%2e%2e", f"a/{'x' * 97}", "a/b.git",
+    "a.git/b",
 ]  # fmt: skip
 
 
@@ -52,7 +54,7 @@ def test_whatever_the_hubs_own_client_refuses_is_refused(text: str) -> None:
 
 
 def test_hubs_know_each_other_and_their_titles() -> None:
-    assert {hub.other for hub in HubName} == set(HubName)
+    assert all({hub, hub.other} == set(HubName) for hub in HubName)
     assert [hub.title for hub in HubName] == ["Hugging Face", "ModelScope"]
     assert all(hub.other.other is hub for hub in HubName)
 
@@ -65,43 +67,21 @@ def test_the_stronger_digest_decides() -> None:
     assert [d.kind for d in RemoteFile("p", 1, sha, git).digests] == ["sha256", "git-sha1"]
 
 
+@given(st.binary())
+def test_the_hex_of_a_digest_is_known_by_its_length(content: bytes) -> None:
+    sha256, sha1 = hashlib.sha256(content).hexdigest(), hashlib.sha1(content).hexdigest()
+    for pattern, right, wrong in ((SHA256_HEX, sha256, sha1), (SHA1_HEX, sha1, sha256)):
+        assert pattern.fullmatch(right)
+        assert not any(map(pattern.fullmatch, (wrong, right[1:], f"{right}0", right[:-1] + "g", right[:-1] + "A", "")))
+
+
+@given(st.sets(st.text()))
+def test_a_snapshot_finds_each_of_its_files(paths: set[str]) -> None:
+    snapshot = Snapshot(HubName.MODELSCOPE, RepoId("a", "b"), "c", tuple(RemoteFile(path, 1) for path in paths))
+    assert snapshot.by_path.keys() == paths
+    assert all(file.path == path for path, file in snapshot.by_path.items())
+
+
 def test_digests_name_their_kind() -> None:
     digest = Digest("git-sha1", "0123456789abcdef" + "0" * 24)
     assert (str(digest), digest.short) == (f"git-sha1:{digest.hex}", "git-sha1:0123456789ab")
-
-
-EXIT_CODES = {
-    "FetchError": ("failure", 1, False),
-    "UsageError": ("usage", 2, False),
-    "NotFoundError": ("not-found", 3, False),
-    "AccessError": ("access", 4, False),
-    "NetworkError": ("network", 5, True),
-    "SourceError": ("source", 5, True),
-    "IntegrityError": ("integrity", 6, False),
-    "DiskFullError": ("disk-full", 7, False),
-    "DiskError": ("disk", 8, False),
-    "LeaseError": ("lease", 9, True),
-    "PartialError": ("partial", 10, True),
-    "StuckError": ("stuck", 1, True),
-}
-
-
-def test_names_and_exit_codes_of_errors_never_change() -> None:
-    found = {
-        name: (kind.name, kind.exit_code, kind.retryable)
-        for name, kind in vars(errors).items()
-        if isinstance(kind, type) and issubclass(kind, FetchError)
-    }
-    assert found == EXIT_CODES
-
-
-@pytest.mark.parametrize("name", EXIT_CODES)
-def test_the_table_in_the_docstring_says_the_same(name: str) -> None:
-    code = EXIT_CODES[name][1]
-    line = next(row for row in (errors.__doc__ or "").splitlines() if name in row)
-    assert f"exit {code}" in line or name == "SourceError"
-
-
-def test_an_error_keeps_its_facts_apart_from_its_message() -> None:
-    error = UsageError("no", hint="yes", attempts=["one", "two"])
-    assert (str(error), error.message, error.hint, error.attempts) == ("no", "no", "yes", ("one", "two"))

@@ -95,6 +95,7 @@ def test_a_rate_that_changes_is_followed(cap: int) -> None:
     assert goodput(moments, 62, 90) >= 0.95 * 50 * MBIT
 
 
+@pytest.mark.slow
 def test_a_few_hundred_random_links_lose_little_against_the_best_constant_number() -> None:
     found = outcomes(120)
     regrets = [outcome.regret for outcome in found]
@@ -198,7 +199,102 @@ def _looked(late: float) -> Pace:
     raise AssertionError("never looked")
 
 
+def test_a_line_that_gets_fast_later_is_given_sixteen_after_three_seconds_of_it() -> None:
+    pace, own, others = replace(first(32, 2), phase=Phase.HOLD, until=1e9), 0.0, 0.0
+    widened = None
+    for tick in range(400):
+        half = (12e6 if tick >= 200 else 3e6) * TICK  # each hub brings one
+        own, others = own + half, others + half
+        pace = after_tick(pace, tick * TICK, Sample(int(own), int(others), 16))
+        widened = widened or (pace.limit == 16 and tick)
+    assert widened
+    assert 2.0 <= (widened - 200) * TICK <= 3.5
+
+
+@pytest.mark.parametrize(("late", "limit"), [(0.0, 16), (0.3, 6)])
+def test_a_line_is_fast_only_if_we_were_not_late_ourselves(late: float, limit: int) -> None:
+    pace = first(32, 2)
+    for tick in range(8):
+        pace = after_tick(pace, tick * TICK, Sample(int(tick * TICK * 40e6), 0, 6, (), late if tick == 2 else 0.0))
+    assert pace.limit == limit
+
+
+def test_a_look_to_which_nobody_comes_ends_after_two_seconds() -> None:
+    pace, looked = first(32, 2), list[float]()
+    for tick in range(1, 400):
+        pace = after_tick(pace, tick * TICK, Sample(tick * 10**5, 0, 8))
+        if pace.phase is Phase.LOOK:
+            looked.append(tick * TICK)
+        elif looked:
+            break
+    assert pace.phase is Phase.HOLD
+    assert looked[-1] - looked[0] == pytest.approx(2.0, abs=2 * TICK)
+
+
+@pytest.mark.parametrize(
+    ("setup", "least", "waited"),
+    [(0.115, 0.1, False), (0.125, 0.1, True), (0.025, 0.01, False), (1.1, 1.0, False), (1.2, 1.0, True)],
+)
+def test_a_newcomer_has_waited_if_it_took_longer_by_twenty_milliseconds_and_fifteen_percent(
+    setup: float, least: float, waited: bool
+) -> None:
+    assert Newcomer(setup, least).waited is waited
+
+
+@pytest.mark.parametrize(
+    ("base", "limit", "sheds", "overlaps"),
+    [
+        (16, 16, False, True),
+        (32, 33, False, True),
+        (15, 15, False, False),
+        (16, 4, False, False),
+        (16, 16, True, False),
+    ],
+)
+def test_spans_overlap_where_a_hub_has_its_sixteen_and_none_is_too_many(
+    base: int, limit: int, sheds: bool, overlaps: bool
+) -> None:
+    assert replace(first(32, 1), base=base, limit=limit, sheds=sheds).overlaps is overlaps
+
+
+@pytest.mark.parametrize(
+    ("phase", "base", "speeds_up"),
+    [
+        (Phase.START, 6, True),
+        (Phase.START, 16, True),
+        (Phase.RAMP, 6, True),
+        (Phase.RAMP, 16, False),
+        (Phase.LOOK, 6, False),
+        (Phase.HOLD, 6, False),
+    ],
+)
+def test_the_first_connections_are_left_alone_until_they_are_up_to_speed(
+    phase: Phase, base: int, speeds_up: bool
+) -> None:
+    assert replace(first(32, 1), phase=phase, base=base).speeds_up is speeds_up
+
+
+def test_every_hub_gets_a_connection_and_the_first_one_most() -> None:
+    assert first(32, 2) == first(32, 2, 0)
+    assert [first(32, 2, rank).limit for rank in range(2)] == [6, 3]
+    assert first(32, 1).limit == 9
+    assert first(32, 6, 5).limit == 1
+    assert not any(first(32, hubs).sheds for hubs in (1, 2))
+
+
 # -- a hub that says that it is busy
+
+
+def test_a_busy_hub_gets_half_and_what_is_under_way_is_not_cut() -> None:
+    pace = after_busy(replace(first(32, 1), base=16, limit=20, sheds=True), 5.0)
+    assert (pace.phase, pace.limit, pace.base, pace.sheds) == (Phase.BUSY, 10, 10, False)
+
+
+def test_a_busy_hub_gets_its_connections_back_even_if_there_is_little_to_do() -> None:
+    pace = after_busy(first(32, 1), 0.0)
+    for second in range(1, 60):
+        pace = after_tick(pace, float(second), Sample(second * 10**6, flights=1))
+    assert pace.limit == START
 
 
 def test_many_busy_answers_at_once_halve_once() -> None:

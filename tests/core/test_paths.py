@@ -18,14 +18,14 @@ ESCAPES = [
 ]  # fmt: skip
 FORBIDDEN = [
     "a<b", "a>b", 'a"b', "a|b", "a?b", "a*b", "a\0b", "a\nb", "a\rb", "a\tb", "a\x1b[2Jb", "a\x7fb", "a\x85b",
-    "a\x9b2Jb", "a\ud800b", "dir\n/x", "\x00",
+    "a\x9b2Jb", "a\x9fb", "a\ud800b", "a\udfffb", "dir\n/x", "\x00",
 ]  # fmt: skip
 WINDOWS = [
     "con", "CON", "Con.txt", "con.tar.gz", "a/NUL", "a/nul.safetensors", "aux/x", "prn .txt", "com1", "COM9.json",
     "lpt1", "LPT9.x", "COM¹", "lpt³.txt", "CONIN$", "conout$", "a.", "a/b.", "a./b", "a ", "a /b", " a", "a/ b", "...",
     "name. ", ". .",
 ]  # fmt: skip
-TOO_LONG = ["x" * 256, "ü" * 128, f"a/{'x' * 256}/b", "/".join(["x" * 200] * 6)]
+TOO_LONG = ["x" * 256, "ü" * 128, f"a/{'x' * 256}/b", "/".join(["x" * 200] * 6), "/".join(["x" * 204] * 5) + "y"]
 OURS = [
     ".acestep-fetch", ".acestep-fetch/lease", ".ACESTEP-Fetch/parts/x", ".cache", ".cache/huggingface/x", ".Cache/x",
     ".aceſtep-fetch/lease",
@@ -44,7 +44,7 @@ HARMLESS = [
     "config.json", "a/b/c.safetensors", ".gitattributes", "..a", "a..b", "-rf", "--help", "~", "$HOME", "a b", "com10",
     "console.log", "communication", "null", "auxiliary/x", "a/.cache/x", "übung.txt", "音楽/模型.bin", "😀", "x" * 255,
     "ü" * 127, "a/.acestep-fetch", "a'b", "a;b", "100%", "a&b", "#1", "a@b", ".cached",
-    "model-00001-of-00002.safetensors",
+    "model-00001-of-00002.safetensors", "com!", "a!b", "a\xa0b", "a\ud7ffb", "a\ue000b", "/".join(["x" * 204] * 5),
 ]  # fmt: skip
 
 
@@ -58,6 +58,7 @@ def test_hostile_names_are_refused_with_a_reason(path: str) -> None:
     with pytest.raises(IntegrityError) as caught:
         check_paths(["fine.txt", path], where="the hub")
     assert "the hub lists" in caught.value.message
+    assert caught.value.hint
     assert caught.value.message.isprintable()  # the name itself cannot reach the terminal raw
 
 
@@ -65,6 +66,20 @@ def test_hostile_names_are_refused_with_a_reason(path: str) -> None:
 def test_harmless_names_pass(path: str) -> None:
     assert why_unsafe(path) is None
     check_paths([path], where="the hub")
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("../x", "is no plain path below its folder"),
+        ("a/./x", "is no plain path below its folder"),
+        ("/x", "is no plain path below its folder"),
+        ("a/x.", "begins or ends in a way that Windows would change"),
+        (".cache/x", "begins with a reserved name"),
+    ],
+)
+def test_the_reason_is_the_one_that_counts(path: str, reason: str) -> None:
+    assert why_unsafe(path) == reason
 
 
 COLLIDING = [

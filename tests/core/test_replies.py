@@ -88,6 +88,35 @@ def test_wrong_replies_are_refused(status: int, headers: dict[str, str]) -> None
     assert len(caught.value.message) < 200  # a hostile header does not flood the terminal
 
 
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        ("another total", "1001 bytes in all, 1000 listed"),
+        ("starts late", "bytes 101-200 where 100-199 were asked for"),
+        ("length one short", "99 bytes announced, 100 expected"),
+        ("206 without a range", "206 without Content-Range"),
+        ("multipart ranges", "multipart ranges"),
+    ],
+)
+def test_what_is_wrong_is_said_in_the_words_of_the_wire(reply: str, said: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        span_of(ASKED, SIZE, *WRONG_REPLIES[reply])
+    assert caught.value.message.endswith(f": {said}")
+
+
+@settings(deadline=None, max_examples=300)
+@given(data=st.data(), size=st.integers(1, 12) | st.integers(1, (1 << 63) - 1), announced=st.booleans())
+def test_a_server_that_keeps_to_the_question_is_believed(data: st.DataObject, size: int, announced: bool) -> None:
+    start = data.draw(st.integers(0, size - 1))
+    asked = Span(start, data.draw(st.integers(start + 1, size)))
+    sent = Span(start, data.draw(st.integers(start + 1, asked.stop)))
+    total = data.draw(st.sampled_from([str(size), "*"]))
+    headers = {"content-range": f"bytes {sent.start}-{sent.stop - 1}/{total}"}
+    if announced:
+        headers["content-length"] = str(sent.stop - sent.start)
+    assert span_of(asked, size, 206, headers) == sent
+
+
 @settings(deadline=None, max_examples=300)
 @given(
     bounds=st.tuples(st.integers(0, 30), st.integers(1, 30)).map(lambda pair: Span(pair[0], pair[0] + pair[1])),

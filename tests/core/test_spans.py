@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import chain, combinations, combinations_with_replacement, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from acestep_fetch.core.spans import Span, SpanSet
 
 LIMIT = 40
-spans = st.tuples(st.integers(0, LIMIT), st.integers(0, LIMIT)).map(lambda pair: Span(min(pair), max(pair)))
+lengths = st.integers(0, 3) | st.integers(0, LIMIT)
+spans = st.builds(lambda start, length: Span(start, start + length), st.integers(0, LIMIT), lengths)
 steps = st.lists(st.tuples(st.sampled_from(["add", "remove"]), spans), max_size=12)
 
 
@@ -74,6 +75,14 @@ def test_questions_are_answered_as_by_the_model(
         assert list(range(first.start, first.stop)) == expected
 
 
+def test_a_span_is_touched_where_a_byte_of_it_is_held() -> None:
+    few = range(7)  # all sets of so many bytes, and all spans of them
+    for model in chain.from_iterable(combinations(few, count) for count in few):
+        held = SpanSet(Span(n, n + 1) for n in model)
+        for start, stop in combinations_with_replacement(few, 2):
+            assert held.touches(Span(start, stop)) is any(n in model for n in range(start, stop))
+
+
 @settings(deadline=None, max_examples=100)
 @given(actions=steps, order=st.randoms())
 def test_the_way_bytes_were_added_does_not_show(actions: list[tuple[str, Span]], order: object) -> None:
@@ -92,6 +101,13 @@ def test_what_is_not_a_span_cannot_be_made(start: int, stop: int) -> None:
 def test_the_wire_sees_inclusive_ends() -> None:
     assert Span(0, 1).as_header() == "bytes=0-0"
     assert Span(1 << 40, (1 << 40) + 500).as_header() == "bytes=1099511627776-1099511628275"
+
+
+@given(steps, steps)
+def test_sets_are_equal_where_their_bytes_are(one: list[tuple[str, Span]], other: list[tuple[str, Span]]) -> None:
+    (held, model), (held_too, model_too) = built(one), built(other)
+    assert (held == held_too) is (model == model_too)
+    assert (repr(held) == repr(held_too)) is (model == model_too)
 
 
 def test_a_set_equals_only_sets_and_cannot_be_hashed() -> None:
