@@ -3,7 +3,8 @@
 import runpy
 import sys
 
-from acestep_fetch.compat.installing import install
+from acestep_fetch.compat.installing import DOWNLOADER, install
+from acestep_fetch.compat.model_downloader import main as download
 
 
 def main() -> None:
@@ -11,6 +12,8 @@ def main() -> None:
         sys.exit("usage: python -m acestep_fetch.compat MODULE [ARGUMENTS], for instance acestep.acestep_v15_pipeline")
     install()
     del sys.argv[0]
+    if sys.argv[0] == DOWNLOADER:  # run, not imported, it would be ACE-Step's
+        sys.exit(download())
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 

@@ -128,7 +128,9 @@ def _answering(call: Callable[P, Answer]) -> Callable[P, Answer]:
             return False, _advice(error)
         except Exception as error:  # the contract: the application shows a text, whatever happens
             _logger().exception("%s failed", call.__name__)
-            return False, f"internal error: {type(error).__name__}: {error}"
+            return False, _advice(
+                FetchError(f"internal error: {type(error).__name__}: {error}", hint="report it, please")
+            )
 
     return answered
 
@@ -138,7 +140,7 @@ def download_main_model(
     checkpoints_dir: Folder = None, force: bool = False, token: str | None = None, prefer_source: str | None = None
 ) -> Answer:
     """Fetches what is missing of the main model, or with `force` all of it."""
-    return _download(MAIN, MAIN, _options([MAIN], checkpoints_dir, token, prefer_source, force=force))
+    return _download(MAIN, _options([MAIN], checkpoints_dir, token, prefer_source, force=force))
 
 
 @_answering
@@ -153,7 +155,7 @@ def download_submodel(
     if model_name not in SUBMODEL_REGISTRY:
         return False, _unknown("model", model_name, SUBMODEL_REGISTRY)
     repo = SUBMODEL_REGISTRY[model_name]
-    return _download(model_name, repo, _options([repo], checkpoints_dir, token, prefer_source, force=force))
+    return _download(model_name, _options([repo], checkpoints_dir, token, prefer_source, force=force))
 
 
 @_answering
@@ -170,27 +172,29 @@ def download_vae(
     if vae_variant not in VAE_REGISTRY:
         return False, _unknown("VAE variant", vae_variant, VAE_REGISTRY)
     repo = VAE_REGISTRY[vae_variant]
-    return _download(vae_variant, repo, _options([repo], checkpoints_dir, token, prefer_source, force=force))
+    return _download(vae_variant, _options([repo], checkpoints_dir, token, prefer_source, force=force))
 
 
 def download_all_models(
     checkpoints_dir: Folder = None, force: bool = False, token: str | None = None, prefer_source: str | None = None
 ) -> tuple[bool, list[str]]:
     """Everything in one run: whether all of it is ready, and a message for each model, the main model's first."""
-    names, messages = list_available_models(), list[str]()
+    messages = list[str]()
 
     @_answering
     def run() -> Answer:
-        models = [MAIN, *SUBMODEL_REGISTRY.values()]
-        options = _options(models, checkpoints_dir, token, prefer_source, force=force)
+        options = replace(_options((), checkpoints_dir, token, prefer_source, force=force), all_models=True)
         report, failures = _run(options)
         why = {failure.model: _advice(failure) for failure in failures}
+        why |= {name: "it is not on any hub" for name, state in report.models.items() if state == "unavailable"}
+        names = list_available_models()
+        ready = [name for name in names if report.models.get(name) == "ready"]
         for name in names:
-            if report.models.get(name) == "ready":
-                messages.append(f"{name} is ready in {options.directory}")
-            else:
-                messages.append(f"{name}: {why.get(name) or _ended(report)}")
-        return report.exit_code == 0, ""
+            is_ready = name in ready
+            messages.append(
+                f"{name} is ready in {options.directory}" if is_ready else f"{name}: {why.get(name) or _ended(report)}"
+            )
+        return len(ready) == len(names), ""
 
     ok, message = run()
     return ok, messages or [message]
@@ -290,9 +294,9 @@ def _options(
 ) -> Options:
     """What was given, before the environment, before the defaults. Raises `UsageError`."""
     options = Options.from_environment(
-        directory=get_checkpoints_dir(folder),
+        directory=get_checkpoints_dir(folder).absolute(),
         models=tuple(models),
-        skip_main=MAIN not in models,
+        skip_main=bool(models) and MAIN not in models,
         force=bool(force),
         token=token or None,
     )
@@ -305,7 +309,7 @@ def _options(
         return replace(options, prefer=None)
 
 
-def _download(name: str, repo: str, options: Options) -> Answer:
+def _download(name: str, options: Options) -> Answer:
     root = options.directory
     assert root is not None, "_options has named it"
     report, _ = _run(options)
@@ -314,7 +318,7 @@ def _download(name: str, repo: str, options: Options) -> Answer:
     if isinstance(report.error, NetworkError) and not options.force and presence.looks_whole(name, root):
         # It came by another way, and nobody can be asked what it should be. ACE-Step can load it.
         return True, f"{name} is in {root}, but could not be verified: {report.error.message}"
-    return False, f"{name} ({repo}): {_ended(report)}"
+    return False, f"{name}: {_ended(report)}"
 
 
 def _run(options: Options) -> tuple[Report, list[ModelFailed]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -68,6 +69,7 @@ class Application:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     def code(self, code: str) -> list[str]:
@@ -78,7 +80,11 @@ class Application:
         return self.ended(self.start(self.code(code), **environment))
 
     def ended(self, process: subprocess.Popen[str]) -> Any:
-        out, err = process.communicate(timeout=110)
+        try:
+            out, err = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise AssertionError(f"it hangs: {process.communicate()}") from None
         assert process.returncode == 0, f"{out}\n{err}"
         assert "\r" not in err
         assert "\x1b" not in err

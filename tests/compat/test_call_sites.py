@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from acestep_fetch import compat
 from acestep_fetch.core.model import HubName
 from tests.compat.application import API_SERVER_OF_FEBRUARY, CODE, write_application
-from tests.compat.conftest import Application
+from tests.compat.conftest import INSTALL, ROOT, Application
 from tests.end_to_end.conftest import Hubs
 from tests.support.trees import MAIN, OWNER, tree_digests
 
@@ -120,6 +121,9 @@ def test_a_module_is_run_with_the_drop_in_and_no_change_to_it(application: Appli
     process = application.start(["-m", "acestep_fetch.compat", "song", "--port", "1"])
     out, err = process.communicate(timeout=60)
     assert out == "['--port', '1'] True\n", err
+    write_application(application.folder)
+    process = application.start(["-m", "acestep_fetch.compat", "acestep.model_downloader", "--list"])
+    assert "acestep-v15-xl-turbo" in process.communicate(timeout=60)[0]
     process = application.start(["-m", "acestep_fetch.compat"])
     assert "usage: python -m acestep_fetch.compat MODULE" in process.communicate(timeout=60)[1]
     assert process.returncode == 1
@@ -135,6 +139,13 @@ def test_the_command_line_of_acestep_download(application: Application, pair: Hu
     assert application.run(command.format(["-m", "nonsense"])) == 2
     listed = application.start(application.code("import acestep.model_downloader as m; m.print_model_list()"))
     assert "acestep-v15-xl-turbo" in listed.communicate(timeout=60)[0]
+
+
+def test_the_page_says_what_is_tested_here() -> None:
+    page = (ROOT / "docs" / "drop-in.md").read_text("utf-8")
+    assert INSTALL in page
+    assert "python -m acestep_fetch.compat acestep.api_server" in page
+    assert INSTALL.strip() in (compat.__doc__ or "")
 
 
 def test_importing_costs_little_and_no_network_library(application: Application) -> None:
