@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec
 from acestep_fetch.catalogue import load_catalogue
 from acestep_fetch.catalogue.models import MAIN
 from acestep_fetch.compat import code_sync, presence
-from acestep_fetch.core.errors import FetchError, NetworkError, UsageError
+from acestep_fetch.core.errors import AccessError, FetchError, NetworkError, NotFoundError, UsageError
 from acestep_fetch.options import Options, expanded, parse_source
 
 if TYPE_CHECKING:
@@ -315,10 +315,14 @@ def _download(name: str, options: Options) -> Answer:
     report, _ = _run(options)
     if report.exit_code == 0:
         return True, _success(name, root, report)
-    if isinstance(report.error, NetworkError) and not options.force and presence.looks_whole(name, root):
-        # It came by another way, and nobody can be asked what it should be. ACE-Step can load it.
-        return True, f"{name} is in {root}, but could not be verified: {report.error.message}"
+    if _knows_nothing(report) and not options.force and presence.looks_whole(name, root):
+        return True, f"{name} is in {root}, but could not be verified: {_ended(report)}"
     return False, f"{name}: {_ended(report)}"
+
+
+def _knows_nothing(report: Report) -> bool:
+    """Whether no hub could be asked, or would say, what the model should be. With a plan, it is known to differ."""
+    return not report.files and isinstance(report.error, NetworkError | NotFoundError | AccessError)
 
 
 def _run(options: Options) -> tuple[Report, list[ModelFailed]]:

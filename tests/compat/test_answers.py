@@ -13,6 +13,7 @@ from acestep_fetch.compat import model_downloader as m
 from acestep_fetch.core.model import HubName
 from tests.compat.conftest import MODELS, Application
 from tests.end_to_end.conftest import Hubs
+from tests.support.faults import Rule, Status
 from tests.support.trees import OWNER, tree_digests
 
 SFT, LM = "acestep-v15-sft", "acestep-5Hz-lm-0.6B"
@@ -301,6 +302,23 @@ def test_without_any_hub_what_is_whole_is_used_and_called_unverified_and_the_res
     assert "What to do: check the connection" in told
     assert "\n" not in told
     assert not (here / "elsewhere" / "vae").exists()
+
+
+def test_a_whole_folder_that_no_hub_knows_is_used_but_not_one_that_is_known_to_be_wrong(
+    here: Path, pair: Hubs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(here / "checkpoints" / "acestep-v15-xl-sft", OWN_DIT)
+    ok, message = m.ensure_dit_model("acestep-v15-xl-sft")
+    assert ok
+    assert "could not be verified: ACE-Step/acestep-v15-xl-sft: no hub has it" in message
+    assert not m.download_submodel("acestep-v15-xl-sft", force=True)[0]
+    write(here / "checkpoints" / SFT, OWN_DIT)
+    for hub in (pair.hf, pair.ms):
+        hub.faults.rules.append(Rule(Status(404), path="model.safetensors"))
+    monkeypatch.setenv("ACESTEP_FETCH_GIVE_UP_AFTER", "3")
+    ok, message = m.ensure_dit_model(SFT)
+    assert not ok
+    assert "model.safetensors" in message
 
 
 def test_a_folder_that_cannot_be_made_is_told(here: Path) -> None:

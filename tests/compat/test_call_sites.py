@@ -36,6 +36,8 @@ def test_the_handler_of_february(application: Application, roots: dict[HubName, 
     assert told[1][0].startswith("Failed to download DiT model 'acestep-v15-nonsense': Unknown DiT model")
     assert "acestep-v15-sft" in told[1][0], "it says what there is"
     folder = application.folder / "checkpoints"
+    for code in ("acestep-v15-sft/modeling_acestep_v15_base.py", "acestep-v15-turbo/extra_of_the_application.py"):
+        assert (folder / code).read_text() == CODE, "after a download it is the application's"
     assert is_whole(roots, folder, "acestep-v15-sft")
     assert all(is_whole(roots, folder, MAIN, part) for part in PARTS)
 
