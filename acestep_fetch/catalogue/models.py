@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from importlib.resources import files
+from pkgutil import get_data
 from typing import Any, Final
 
 from acestep_fetch.core.errors import UsageError
@@ -62,6 +62,11 @@ class Model:
 class Catalogue:
     models: tuple[Model, ...]
     inside: Mapping[str, str]  # component name -> name of the model that brings it
+    extras: tuple[Model, ...] = ()  # by others: known by name, but not part of everything
+
+    @property
+    def known(self) -> tuple[Model, ...]:
+        return (*self.models, *self.extras)
 
     def find(self, text: str) -> Model:
         """The model a user means: its name, a component of another model, a unique short form, or OWNER/NAME.
@@ -74,14 +79,14 @@ class Catalogue:
         return self._named(wanted) or self._by_short_form(text, wanted)
 
     def _named(self, wanted: str) -> Model | None:
-        names = {model.name.lower(): model.name for model in self.models}
+        names = {model.name.lower(): model.name for model in self.known}
         names |= {part.lower(): whole for part, whole in self.inside.items()}
         found = names.get(wanted)
-        return next((model for model in self.models if model.name == found), None)
+        return next((model for model in self.known if model.name == found), None)
 
     def _by_repository(self, text: str) -> Model:
         repo = RepoId.parse(text)
-        known = next((m for m in self.models if str(m.repo).lower() == text.lower()), None)
+        known = next((m for m in self.known if str(m.repo).lower() == text.lower()), None)
         if known is None and repo.owner.lower() == _OWNER and any(repo.name.lower() == n.lower() for n in self.inside):
             known = self._named(repo.name.lower())  # a component that has no repository of its own
         if known is None and self._folder_is_taken(repo.name):
@@ -94,7 +99,7 @@ class Catalogue:
         return known or Model(repo.name, repo)
 
     def _folder_is_taken(self, name: str) -> bool:
-        taken = {fold(each) for model in self.models for each in (model.name, *model.folders)}
+        taken = {fold(each) for model in self.known for each in (model.name, *model.folders)}
         return fold(name) in taken
 
     def _by_short_form(self, text: str, wanted: str) -> Model:
@@ -126,15 +131,18 @@ class Catalogue:
 
 def _model(row: Mapping[str, Any]) -> Model:
     components = tuple(ComponentEntry(**part) for part in row.get("components", ()))
-    plain = {k: v for k, v in row.items() if k not in ("repo", "components")}
+    plain = {k: v for k, v in row.items() if k not in ("repo", "components", "extra")}
     return Model(repo=RepoId.parse(row["repo"]), components=components, **plain)
 
 
 @cache
 def load_catalogue() -> Catalogue:
     """Reads the packaged catalogue (about a millisecond)."""
-    rows = tomllib.loads(files(__package__).joinpath("catalogue.toml").read_text("utf-8"))["model"]
+    # Through the loader, so that it is found in a zip archive too; importlib.resources costs more than all of this.
+    data = get_data(__package__, "catalogue.toml") or b""
+    rows = tomllib.loads(data.decode())["model"]
     return Catalogue(
-        models=tuple(_model(row) for row in rows if "repo" in row),
+        models=tuple(_model(row) for row in rows if "repo" in row and not row.get("extra")),
         inside={row["name"]: row["inside"] for row in rows if "inside" in row},
+        extras=tuple(_model(row) for row in rows if row.get("extra")),
     )

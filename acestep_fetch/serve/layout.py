@@ -100,7 +100,7 @@ def _in_checkpoints(root: Path) -> Iterator[RepoFolder]:
     main, parts = load_catalogue().find("main"), _main_parts()
     if all(part in folders and _visible(folders[part]) for part in parts):
         yield RepoFolder(main.repo, root, parts)
-    known = {model.name: model.repo for model in load_catalogue().models}
+    known = {model.name: model.repo for model in load_catalogue().known}
     for name, top in folders.items():
         if name not in parts and (repo := known.get(name) or _repo_id(f"{OWNER}/{name}")):
             yield RepoFolder(repo, top)

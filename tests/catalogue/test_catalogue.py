@@ -39,6 +39,15 @@ def test_the_catalogue_is_the_documented_one() -> None:
     assert dict(CATALOGUE.inside) == dict.fromkeys(INSIDE_MAIN, "main")
 
 
+def test_what_others_made_is_found_by_name_but_is_not_part_of_everything() -> None:
+    extra = CATALOGUE.find("scragvae")
+    assert (extra.name, str(extra.repo)) == ("scragvae", "scragnog/Ace-Step-1.5-ScragVAE")
+    assert CATALOGUE.find("scragnog/Ace-Step-1.5-ScragVAE") == extra
+    assert extra not in CATALOGUE.models
+    with pytest.raises(UsageError, match="belongs to"):
+        CATALOGUE.find("someone/scragvae")
+
+
 @pytest.mark.parametrize("name", OWN_REPOSITORY)
 def test_a_model_has_its_repository_its_folder_and_a_description(name: str) -> None:
     model = CATALOGUE.find(name)
