@@ -98,8 +98,8 @@ BREAKS: Final = (
         "journal of another content believed",
         "Versions are never mixed: a part of another content is started anew",
         "acestep_fetch/storage/journal.py",
-        'if (header.get("digest"), header.get("size"), header.get("piece")) != (str(digest), size, PIECE):',
-        'if header.get("piece") != PIECE:',
+        'fits = (row["digest"], row["size"], row["piece"]) == (str(digest), size, PIECE)',
+        'fits = row["piece"] == PIECE',
         ("tests/storage/test_journal.py", "tests/storage/test_parts.py"),
     ),
     Break(
@@ -194,8 +194,8 @@ BREAKS: Final = (
         "full disk is any error",
         "A disk that fills up ends the run with code 7",
         "acestep_fetch/storage/platform.py",
-        '    if exc.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):\n',
-        "    if exc.errno == 0:\n",
+        "    if code == errno.ENOSPC:\n        return DiskFullError(",
+        "    if code == errno.ENOSPC:\n        return DiskError(",
         ("tests/storage/test_platform.py", "tests/end_to_end/test_eleven.py::neighbour"),
     ),
     Break(
@@ -209,9 +209,9 @@ BREAKS: Final = (
     Break(
         "signals unheard",
         "Ctrl-C and SIGTERM end a run at once with its state saved and their codes",
-        "acestep_fetch/cli/get.py",
-        "        return 128 + (stopped_by or [signal.SIGINT])[0]\n",
-        "        return 1\n",
+        "acestep_fetch/cli/running.py",
+        "        stopping, host.stop_code = True, 128 + number\n",
+        "        stopping, host.stop_code = True, 1\n",
         ("tests/end_to_end/test_program.py::signal_stops",),
     ),
     Break(
