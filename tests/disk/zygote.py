@@ -40,10 +40,16 @@ class Zygote:
         request = {"arguments": arguments, "environment": dict(environment), "output": str(output)}
         self._helper.stdin.write(json.dumps(request) + "\n")
         self._helper.stdin.flush()
-        return Forked(self, int(self.answer(30)), output)
+        return Forked(self, int(self.answer("began", 30)), output)
 
-    def answer(self, seconds: float) -> str:
-        """The helper's next line."""
+    def answer(self, question: str, seconds: float) -> str:
+        """What the helper answers to `question`; what it says late of an earlier run is passed by."""
+        while True:
+            asked, _, said = self._line(seconds).rpartition(" ")
+            if asked == question:
+                return said
+
+    def _line(self, seconds: float) -> str:
         assert self._helper.stdout
         while b"\n" not in self._said:  # not through Python's own buffer, which `select` does not see into
             if not select.select([self._helper.stdout], [], [], seconds)[0]:
@@ -62,6 +68,7 @@ class Forked:
     """A run, with what is used of `subprocess.Popen`."""
 
     def __init__(self, zygote: Zygote, pid: int, output: Path) -> None:
+        assert pid > 1, "a signal would reach others"
         self.pid = pid
         self.returncode: int | None = None
         self._zygote, self._output = zygote, output
@@ -71,7 +78,7 @@ class Forked:
 
     def communicate(self, timeout: float) -> tuple[str, str]:
         """Waits for the end; what was written to stdout and stderr."""
-        self.returncode = int(self._zygote.answer(timeout))
+        self.returncode = int(self._zygote.answer(f"ended {self.pid}", timeout))
         texts = [self._output / name for name in ("out", "err")]
         out, err = (path.read_text() for path in texts)
         for path in texts:
@@ -93,8 +100,8 @@ def _serve() -> None:
         request = json.loads(line)
         if not (pid := os.fork()):
             _become(request)
-        print(pid, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+        print(f"began {pid}", flush=True)
+        print(f"ended {pid} {os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}", flush=True)
 
 
 def _become(request: dict[str, object]) -> None:
