@@ -211,6 +211,13 @@ def test_a_line_that_gets_fast_later_is_given_sixteen_after_three_seconds_of_it(
     assert 2.0 <= (widened - 200) * TICK <= 3.5
 
 
+def test_a_pace_remembers_a_few_seconds_and_no_more() -> None:
+    pace = first(32, 2)
+    for tick in range(2000):
+        pace = after_tick(pace, tick * TICK, Sample(tick * 10**5, 0, 8))
+    assert len(pace.marks) <= 4.0 / TICK
+
+
 @pytest.mark.parametrize(("late", "limit"), [(0.0, 16), (0.3, 6)])
 def test_a_line_is_fast_only_if_we_were_not_late_ourselves(late: float, limit: int) -> None:
     pace = first(32, 2)
