@@ -4,6 +4,7 @@ test's token."""
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,14 @@ import pytest
 from acestep_fetch.core import secrecy
 
 _LEAKS = ("HF_", "HUGGING", "MODELSCOPE_", "ACESTEP_", "XDG_", "SSL_CERT_", "REQUESTS_CA_", "CURL_CA_")
+
+
+def pytest_configure() -> None:
+    """A shell has SIGINT ignored by what it runs in the background, and nohup SIGHUP; programs inherit that, and ours
+    would rightly go on ignoring it."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 @pytest.fixture(autouse=True)
