@@ -36,7 +36,7 @@ test-long: $(DEV_STAMP) ## what takes minutes: power loss at every moment, hundr
 breaks: $(DEV_STAMP) ## break each promise of docs/reliability.md in a copy, and see that a test notices
 	$(BIN)/python -m tests.breaks
 
-mutate: $(DEV_STAMP) ## break core/ in every small way and list what its tests do not notice (half an hour)
+mutate: $(DEV_STAMP) ## break core/ in every small way and list what its tests do not notice (an hour or so)
 	$(BIN)/python -m tests.mutation --workers $$(nproc 2>/dev/null || echo 2)
 
 check: $(DEV_STAMP) ## format, lint, types and the layer rule

@@ -40,7 +40,8 @@ class Budget:
         assert self._line
         now = self._clock()
         self._line = after_taking(self._line, count, now)
-        due, waited = self._line.until, seconds_to(self._line, self._line.until, now) > 0
+        due = self._line.until
+        waits = seconds_to(self._line, due, now) > 0
         try:
             while (wait := seconds_to(self._line, due, now)) > _TOO_SHORT:
                 await asyncio.sleep(wait)
@@ -48,4 +49,4 @@ class Budget:
                 self._moved()
         finally:
             self._line = after_passing(self._line, due, now)
-        return waited
+        return waits
