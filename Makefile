@@ -1,5 +1,7 @@
 # Every target works from a clean clone with only Python 3.11 or newer and make: the virtual environment is made first.
 PYTHON ?= python3
+# Most tests wait for a clock, so two processes halve the time even on two cores; files stay whole, for what they share.
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -28,10 +30,10 @@ demo: $(STAMP) ## the main job against two embedded hubs on this machine, one of
 	$(BIN)/python -m tests.demo
 
 test: $(DEV_STAMP) ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 test-long: $(DEV_STAMP) ## what takes minutes: power loss at every moment, hundreds of kills and of random faults
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest -m long --numprocesses $(WORKERS) --dist loadfile
 
 breaks: $(DEV_STAMP) ## break each promise of docs/reliability.md in a copy, and see that a test notices
 	$(BIN)/python -m tests.breaks
