@@ -1,18 +1,34 @@
-"""``--list``: the catalogue with what is here, from memory and a few stat calls; no network."""
+"""``acestep-fetch list`` and ``--list``: the catalogue and what is here, from memory and a few stat calls."""
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from acestep_fetch.catalogue import ComponentEntry, Model, load_catalogue
+from acestep_fetch.cli.arguments import add_folder, command_parser, options_of
 from acestep_fetch.display.units import size
 from acestep_fetch.options import Options
 from acestep_fetch.storage import receipts
 from acestep_fetch.storage.layout import Layout, choose_folder
 
 _HEADS = ("model", "size", "VRAM", "quality", "speed", "state", "for")
+
+
+def parser() -> argparse.ArgumentParser:
+    top = command_parser(
+        "list",
+        "Shows every model of the catalogue: how large it is, what it is for, and whether it is here. Opens no socket.",
+        "  acestep-fetch list\n  acestep-fetch list --dir /models",
+    )
+    add_folder(top)
+    return top
+
+
+def run(arguments: Sequence[str]) -> int:
+    return print_models(options_of(parser().parse_args(arguments)))
 
 
 def print_models(options: Options) -> int:

@@ -10,11 +10,10 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Final, NoReturn
 
+from acestep_fetch.cli.commands import BY_NAME
 from acestep_fetch.cli.discretion import discreet, hide_tokens
-from acestep_fetch.core.errors import FetchError
+from acestep_fetch.core.errors import FetchError, UsageError
 
-# A subcommand is a module of this package with `run(arguments) -> exit code`; it is imported only when asked for.
-SUBCOMMANDS: Final = {"get": "get", "verify": "verify", "repair": "repair", "serve": "serve"}
 # Imports make many objects that stay, and a download few that go in circles: looking for those costs 0.2 s a GiB.
 _RARELY: Final = (50_000, 20, 50)
 
@@ -36,10 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     gc.set_threshold(*_RARELY)
     given = list(sys.argv[1:] if arguments is None else arguments)
-    name = given.pop(0) if given and given[0] in SUBCOMMANDS else "get"
-    run: Callable[[Sequence[str]], int] = import_module(f"acestep_fetch.cli.{SUBCOMMANDS[name]}").run
     try:
-        return _flushed(run(given))
+        return _flushed(_command(given)(given))
     except FetchError as error:
         say(error)
         return error.exit_code
@@ -48,6 +45,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `acestep-fetch --list | head`: the reader has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _command(given: list[str]) -> Callable[[Sequence[str]], int]:
+    """The command that `given` asks for; its name is taken off. Raises `UsageError` for a word that is no command."""
+    name = "get"
+    if given and given[0] in ("-h", "--help"):
+        return _overview
+    if given and not given[0].startswith("-"):
+        name = given.pop(0)
+    if name not in BY_NAME:
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, BY_NAME, n=1)
+        hint = f"did you mean {close[0]}?" if close else "acestep-fetch --help names them; a model is named by --model"
+        raise UsageError(f"there is no command {name!r}", hint=hint)
+    run: Callable[[Sequence[str]], int] = import_module(f"acestep_fetch.cli.{BY_NAME[name].module}").run
+    return run
+
+
+def _overview(_: Sequence[str]) -> int:
+    from acestep_fetch.cli.overview import overview
+
+    print(overview(), end="")
+    return 0
 
 
 def _flushed(code: int) -> int:

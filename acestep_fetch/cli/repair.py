@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from acestep_fetch.catalogue.models import MAIN
+from acestep_fetch.cli.arguments import command_parser
 from acestep_fetch.cli.inspection import add_arguments, folder_of, inspected, print_verdict
 from acestep_fetch.engine.upkeep import prepare_repair
 from acestep_fetch.options import Options
@@ -14,12 +15,11 @@ from acestep_fetch.storage.receipts import Receipt
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        prog="acestep-fetch repair",
-        description="Verifies finished models, and fetches what is damaged or missing: of large files only the pieces. "
+    top = command_parser(
+        "repair",
+        "Verifies finished models, and fetches what is damaged or missing: of large files only the pieces. "
         "A model stays the version that it is.",
-        epilog="examples:\n  acestep-fetch repair\n  acestep-fetch repair main --dir /models",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "  acestep-fetch repair\n  acestep-fetch repair main --dir /models",
     )
     add_arguments(top)
     top.add_argument(

@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from acestep_fetch.cli.arguments import command_parser
 from acestep_fetch.cli.inspection import add_arguments, inspected, print_verdict
 from acestep_fetch.core.errors import IntegrityError
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        prog="acestep-fetch verify",
-        description="Compares every finished file with the digest that it had when it was fetched. Opens no socket.",
-        epilog="examples:\n  acestep-fetch verify\n  acestep-fetch verify main --fast",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    top = command_parser(
+        "verify",
+        "Compares every finished file with the digest that it had when it was fetched. Opens no socket.",
+        "  acestep-fetch verify\n  acestep-fetch verify main --fast",
     )
     add_arguments(top)
     top.add_argument("--fast", action="store_true", help="compare sizes and times only")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import socket
 import sys
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 
 from acestep_fetch import __version__
 from acestep_fetch.catalogue import load_catalogue
-from acestep_fetch.cli import get, serve
+from acestep_fetch.cli import get
 from acestep_fetch.cli import main as program
+from acestep_fetch.cli.arguments import options_of
+from acestep_fetch.cli.commands import COMMANDS
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.options import Options
 from acestep_fetch.storage.layout import Layout
@@ -22,11 +25,20 @@ from tests.cli.conftest import Run
 SECRET = "hf_SECRETsecretSECRETsecret"
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("-h",), ("get", "--help"), ("serve", "--help")])
-def test_the_help_fits_a_screen_and_ends_well(run: Run, arguments: tuple[str, ...]) -> None:
-    ended = run(*arguments)
-    assert ended.code == 0
-    assert 5 < len(ended.out.splitlines()) <= 60
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_the_help_fits_a_screen_of_24_lines_and_80_columns(run: Run, flag: str) -> None:
+    ended = run(flag)
+    assert (ended.code, ended.err) == (0, "")
+    assert len(ended.out.splitlines()) <= 24
+    assert max(map(len, ended.out.splitlines())) <= 80
+    assert all(f"  {command.name} " in ended.out and command.summary in ended.out for command in COMMANDS)
+
+
+@pytest.mark.parametrize("name", [command.name for command in COMMANDS])
+def test_every_command_explains_itself_with_an_example(run: Run, name: str) -> None:
+    ended = run(name, "--help")
+    assert (ended.code, ended.err) == (0, "")
+    assert re.search(r"^examples?:\n  acestep-fetch", ended.out, re.MULTILINE)
 
 
 def test_the_version_is_told(run: Run) -> None:
@@ -54,6 +66,8 @@ DOCUMENTED = [
     ["--include", "*.json", "--exclude", "*.md", "--revision", "main", "--dry-run"],
     ["--connections", "4", "--jobs", "2"],
     ["-x", "16", "-j8"],
+    ["--download-source", "auto", "--local-dir", "d", "--max-workers", "8"],
+    ["--source", "modelscope"],
     ["--token-file", "f", "--limit-rate", "80MB/s", "--progress", "json", "-q", "-v"],
 ]
 
@@ -67,17 +81,19 @@ def test_flags_become_options() -> None:
     given = get.parser().parse_args(
         ["-m", "a,b", "-m", "c", "-d", "x", "-t", SECRET, "--limit-rate", "1K", "--skip-main", "-x4", "-j", "2"]
     )
-    options = get._options(given)
+    options = options_of(given)
     assert options.models == ("a", "b", "c")
     assert (options.directory, options.token, options.limit_rate) == (Path("x"), SECRET, 1000)
     assert options.skip_main
     assert (options.connections, options.jobs) == (4, 2)
-    assert get._options(get.parser().parse_args([])) == Options.from_environment()
+    assert options_of(get.parser().parse_args([])) == Options.from_environment()
 
 
 WRONG = {
     "unknown flag": (["--bogus"], "unrecognized arguments: --bogus"),
-    "unknown word": (["bogus"], "unrecognized arguments: bogus"),
+    "unknown word": (["bogus"], "there is no command 'bogus'"),
+    "mistyped command": (["verfy"], "did you mean verify?"),
+    "a model for a command": (["acestep-v15-sft"], "a model is named by --model"),
     "no value": (["--model"], "expected one argument"),
     "progress": (["--progress", "dots"], "invalid choice"),
     "model": (["--model", "acestep-v15-bse"], "did you mean acestep-v15-base?"),
@@ -191,9 +207,3 @@ def test_errors_are_told_in_any_encoding(encoding: str, monkeypatch: pytest.Monk
 def test_a_hint_with_an_accent_is_told_on_a_western_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), "cp1252", errors="backslashreplace"))
     program.say(UsageError("no", hint="look into /home/josé"))
-
-
-def test_subcommands_are_modules_that_run() -> None:
-    assert {"get", "serve"} <= program.SUBCOMMANDS.keys()
-    assert callable(get.run)
-    assert callable(serve.run)

@@ -1,0 +1,27 @@
+"""The subcommands, as data: the help, the shell completions, the manual page and the dispatcher read this table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`module` is one of this package, with `parser()` and `run(arguments) -> exit code`; it is imported only when the
+    command is asked for."""
+
+    name: str
+    module: str
+    summary: str  # at most 27 characters: two commands share a line of the overview
+
+
+# In the order of the overview, which is read column by column.
+COMMANDS: Final = (
+    Command("get", "get", "make models ready"),
+    Command("list", "listing", "the models, what is here"),
+    Command("verify", "verify", "compare with the digests"),
+    Command("repair", "repair", "fetch what is damaged"),
+    Command("serve", "serve", "share models on the LAN"),
+)
+BY_NAME: Final = {command.name: command for command in COMMANDS}
