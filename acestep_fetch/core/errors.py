@@ -13,7 +13,9 @@
     ├── DiskError                   exit 8   permission, read-only, I/O, a name the disk refuses
     ├── LeaseError                  exit 9   another process writes here
     ├── StuckError                  exit 1   nothing moves and nothing says why: a fault of this program
-    └── PartialError                exit 10  some models are ready and some are not
+    ├── PartialError                exit 10  some models are ready and some are not
+    ├── IncompleteError             exit 11  what was only looked at is not whole; nothing was changed
+    └── LockedError                 exit 12  the hubs have something else than the lock says
 
 Exit codes are stable; any other non-zero code means failure too.
 """
@@ -142,3 +144,15 @@ class PartialError(FetchError):
     exit_code = 10
     retryable = True
     name = "partial"
+
+
+class IncompleteError(FetchError):
+    """Of commands that look and change nothing: what they were asked about is not there, not whole, or not right."""
+
+    exit_code = 11
+    name = "incomplete"
+
+
+class LockedError(FetchError):
+    exit_code = 12
+    name = "locked"

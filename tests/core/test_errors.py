@@ -20,6 +20,8 @@ EXIT_CODES = {
     "LeaseError": ("lease", 9, True),
     "PartialError": ("partial", 10, True),
     "StuckError": ("stuck", 1, True),
+    "IncompleteError": ("incomplete", 11, False),
+    "LockedError": ("locked", 12, False),
 }
 
 

@@ -1,0 +1,14 @@
+"""What commands that look, and do not run, answer to programs: one JSON document on stdout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+VERSION: Final = 1  # of the documents; fields may be added to it, and keep their meaning
+
+
+def print_document(command: str, body: Mapping[str, Any]) -> None:
+    """Prints `body` with the document's version and the command's name before it."""
+    print(json.dumps({"v": VERSION, "command": command} | dict(body), indent=2, default=str))
