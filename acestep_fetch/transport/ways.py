@@ -24,10 +24,11 @@ _KEPT: Final[dict[str, Any]] = {"max_connections": 100, "max_keepalive_connectio
 
 
 class Ways(httpx.AsyncBaseTransport):
-    """What a proxy refuses is a `SourceError` that names it."""
+    """What a proxy refuses is a `SourceError` that names it. `proxys` are the certificates that proxies are to have,
+    where those are not the hosts'."""
 
-    def __init__(self, proxies: Proxies, trust: ssl.SSLContext) -> None:
-        self._proxies, self._trust = proxies, trust
+    def __init__(self, proxies: Proxies, trust: ssl.SSLContext, proxys: ssl.SSLContext | None = None) -> None:
+        self._proxies, self._trust, self._trust_of_proxies = proxies, trust, proxys or trust
         self._open = dict[Proxy | None, _Way]()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -56,7 +57,7 @@ class Ways(httpx.AsyncBaseTransport):
             proxy.url,
             proxy_headers=[*proxy.login.items()],
             ssl_context=self._trust,
-            proxy_ssl_context=self._trust if proxy.scheme == "https" else None,
+            proxy_ssl_context=self._trust_of_proxies if proxy.scheme == "https" else None,
             network_backend=_Network(),
             **_KEPT,
         )
