@@ -87,7 +87,9 @@ class Run:
         for work in works:
             self._build(work, listed[work], choice)
         if not self._works:
-            raise NotFoundError("no hub has any of the models", hint="check HF_ENDPOINT and MODELSCOPE_ENDPOINT")
+            raise NotFoundError(
+                "no hub has any of the models", hint="do HF_ENDPOINT and MODELSCOPE_ENDPOINT name hubs?"
+            )
         await self._prepare()
         if self._sources:
             for work in self._open:

@@ -80,7 +80,8 @@ def _believing(named: Mapping[str, str]) -> ssl.SSLContext:
         except ssl.SSLError:
             raise UsageError(f"{name}: {path} holds no certificates that can be read", hint=_PEM) from None
         except (OSError, ValueError) as exc:
-            raise UsageError(f"{name}: {path}: {getattr(exc, 'strerror', None) or 'cannot be read'}") from None
+            said = getattr(exc, "strerror", None) or "cannot be read"
+            raise UsageError(f"{name}: {path}: {said}", hint=f"name a file that is there; {_PEM}") from None
     return context
 
 
