@@ -17,9 +17,9 @@ _MOST: Final = 500  # files of the folder that are listed
 
 
 def line(finding: Finding) -> str:
-    """``FAIL  disk            3.1 GB free, but ...  -> free 6.3 GB``"""
+    """``FAIL  disk                  3.1 GB free, but ...  -> free 6.3 GB``"""
     todo = f"  -> {finding.todo}" if finding.todo else ""
-    return f"{finding.level:<4}  {finding.what:<14}  {finding.detail}{todo}"
+    return f"{finding.level:<4}  {finding.what:<20}  {finding.detail}{todo}"
 
 
 def report(

@@ -57,7 +57,7 @@ def build_components(work: ModelWork, listed: Listed, order: tuple[HubName, ...]
         if unproven := [f.path for f in manifest.files if f.file.digest is None]:
             raise IntegrityError(
                 f"{model.repo}: {manifest.truth.title} lists no digest for {unproven[0]}",
-                hint="nothing could prove it: prefer the other hub (--prefer-source), or leave the file out (--exclude)",
+                hint="nothing could prove it: prefer the other hub (--prefer-source), or leave it out (--exclude)",
             )
         for note in manifest.notes:
             context.emit(Note("warning", note))

@@ -319,7 +319,7 @@ class Run:
         component.error = error
         work = next(work for work in self._works if component in work.components)
         if work.record and isinstance(error, NotFoundError):
-            error.hint = error.hint or work.record.newest
+            error.hint = work.record.newest
         self._context.emit(FileFailed(component.label(path), error.name, error.message))
         for job in self._planner.jobs.values():
             if all(target.error for target, _ in job.targets):
