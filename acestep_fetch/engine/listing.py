@@ -18,7 +18,9 @@ from acestep_fetch.engine.context import Context
 
 PREFERRED_PATIENCE: Final = 15.0  # seconds that the preferred hub's list is waited for while the other's is there
 
-_HINT: Final = "`acestep-fetch doctor` shows where it ends; proxies go into HTTPS_PROXY, mirrors into HF_ENDPOINT"
+_HINT: Final = (
+    "check the connection (`acestep-fetch doctor` does); a proxy goes into HTTPS_PROXY, a mirror into HF_ENDPOINT"
+)
 
 
 class Select(Protocol):

@@ -61,7 +61,7 @@ def test_no_hub_there(both: Hubs, tmp_path: Path) -> None:
     )
     assert ended.returncode == 5
     assert any(line.endswith(f"✗ {example}") for line in ended.stderr.splitlines() for example in shown(5))
-    assert "→ `acestep-fetch doctor` shows where it ends; proxies go into HTTPS_PROXY" in ended.stderr
+    assert "→ check the connection (`acestep-fetch doctor` does); a proxy goes into HTTPS_PROXY" in ended.stderr
 
 
 def test_a_disk_that_refuses(both: Hubs, tmp_path: Path) -> None:
