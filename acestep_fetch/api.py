@@ -187,7 +187,10 @@ def wanted_models(options: Options) -> Sequence[Model]:
     main = catalogue.find(MAIN)
     others = tuple(model for model in models if model != main)
     if options.skip_main and not others:
-        raise UsageError("--skip-main leaves nothing to fetch", hint="name a model with --model")
+        raise UsageError(
+            "nothing is left to fetch: the main model is skipped, and no other is named",
+            hint="name another model (--model)",
+        )
     return others if options.skip_main else (main, *others)
 
 

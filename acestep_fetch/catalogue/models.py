@@ -92,10 +92,12 @@ class Catalogue:
         if known is None and self._folder_is_taken(repo.name):
             raise UsageError(
                 f"{repo} would land in checkpoints/{repo.name}, which belongs to ACE-Step's own model",
-                hint="fetch it into a folder of its own with --dir and --skip-main",
+                hint="fetch it into another folder, without the main model (--dir DIR --skip-main)",
             )
         if known is None and (reason := why_unsafe(repo.name)):
-            raise UsageError(f"{repo}: the name {reason}")
+            raise UsageError(
+                f"{repo} cannot become a folder here: its name {reason}", hint="ask its owner for another name"
+            )
         return known or Model(repo.name, repo)
 
     def _folder_is_taken(self, name: str) -> bool:
@@ -125,7 +127,10 @@ class Catalogue:
             model = self.find(text)
             held = chosen.setdefault(fold(model.name), model)
             if held.repo != model.repo:
-                raise UsageError(f"{held.repo} and {model.repo} would both become checkpoints/{model.name}")
+                raise UsageError(
+                    f"{held.repo} and {model.repo} would both become checkpoints/{model.name}",
+                    hint="fetch one of them into another folder (--dir)",
+                )
         return tuple(chosen.values())
 
 

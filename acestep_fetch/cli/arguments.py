@@ -10,6 +10,8 @@ from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.secrecy import Secret
 from acestep_fetch.options import Options, expanded, parse_count, parse_size, parse_source
 
+_TOKEN_FILE: Final = "name a file with the token and nothing else; ACE-Step's own models need none"
+
 PROGRESS: Final = ("auto", "bar", "plain", "json", "none")
 
 
@@ -106,14 +108,15 @@ def _told(flag: str, text: str | None, parse: Callable[[str], int]) -> int | Non
 
 def _token(token: Secret | None, file: str | None) -> Secret | None:
     if token and file:
-        raise UsageError("--token and --token-file exclude each other")
+        raise UsageError("--token and --token-file exclude each other", hint="give the file: it stays out of `ps`")
     if not file:
         return token or None
     try:
         token = Secret(expanded(file).read_text("utf-8").strip())
     except (OSError, UnicodeDecodeError) as exc:
         named = "(a token, not a file)" if file.startswith("hf_") else file
-        raise UsageError(f"--token-file {named}: {getattr(exc, 'strerror', None) or 'not a text'}") from exc
+        said = getattr(exc, "strerror", None) or "not a text"
+        raise UsageError(f"--token-file {named}: {said}", hint=_TOKEN_FILE) from exc
     if not token:
-        raise UsageError(f"--token-file {file}: the file is empty")
+        raise UsageError(f"--token-file {file}: the file is empty", hint=_TOKEN_FILE)
     return token

@@ -57,7 +57,7 @@ def build_components(work: ModelWork, listed: Listed, order: tuple[HubName, ...]
         if unproven := [f.path for f in manifest.files if f.file.digest is None]:
             raise IntegrityError(
                 f"{model.repo}: {manifest.truth.title} lists no digest for {unproven[0]}",
-                hint="nothing could prove its bytes: try the other hub with --prefer-source, or --exclude the file",
+                hint="nothing could prove it: prefer the other hub (--prefer-source), or leave it out (--exclude)",
             )
         for note in manifest.notes:
             context.emit(Note("warning", note))
@@ -67,6 +67,7 @@ def build_components(work: ModelWork, listed: Listed, order: tuple[HubName, ...]
 def _nothing(what: object, *, selective: bool, listed: Listed) -> NotFoundError:
     return NotFoundError(
         f"{what}: no hub lists {'anything that --include and --exclude keep' if selective else 'any file'}",
+        hint="look at the patterns: --dry-run without them shows every file" if selective else "try another --revision",
         attempts=[f"{hub.title}: {len(s.files)} files that fit" for hub, s in listed.snapshots.items()],
     )
 
@@ -163,7 +164,7 @@ class Planner:
             raise DiskFullError(
                 f"not enough disk space in {layout.root}: {_gb(needed)} needed, {_gb(free)} free, "
                 f"{_gb(needed - free)} missing",
-                hint="free some space, or choose another folder with --dir; nothing was downloaded",
+                hint="free some space, or choose another folder (--dir); nothing was downloaded",
             )
 
     def partial(self, job: Job) -> int:

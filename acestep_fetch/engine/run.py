@@ -87,7 +87,9 @@ class Run:
         for work in works:
             self._build(work, listed[work], choice)
         if not self._works:
-            raise NotFoundError("no hub has any of the models", hint="check HF_ENDPOINT and MODELSCOPE_ENDPOINT")
+            raise NotFoundError(
+                "no hub has any of the models", hint="do HF_ENDPOINT and MODELSCOPE_ENDPOINT name hubs?"
+            )
         await self._prepare()
         if self._sources:
             for work in self._open:
@@ -317,7 +319,7 @@ class Run:
         component.error = error
         work = next(work for work in self._works if component in work.components)
         if work.record and isinstance(error, NotFoundError):
-            error.hint = error.hint or work.record.newest
+            error.hint = work.record.newest
         self._context.emit(FileFailed(component.label(path), error.name, error.message))
         for job in self._planner.jobs.values():
             if all(target.error for target, _ in job.targets):

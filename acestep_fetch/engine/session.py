@@ -31,6 +31,7 @@ from acestep_fetch.storage.sweeping import sweep
 if TYPE_CHECKING:
     from acestep_fetch.engine.run import Run
 
+_WAIT: Final = "wait for it to end, then run this again: what it has fetched is not fetched twice"
 _TELL_EVERY: Final = 2.0  # seconds between two words to others about how far this run is
 _SAY_AGAIN: Final = 10.0  # seconds until it is said again for whom it waits, where that does not move
 
@@ -132,7 +133,7 @@ def _give_back(taken: Lease | Holder) -> None:
 
 
 def _busy(holder: Holder) -> LeaseError:
-    return LeaseError(f"{holder} is downloading into this folder", hint="wait for it to end, then run this again")
+    return LeaseError(f"{holder} is downloading into this folder", hint=_WAIT)
 
 
 @asynccontextmanager
