@@ -23,5 +23,6 @@ COMMANDS: Final = (
     Command("verify", "verify", "compare with the digests"),
     Command("repair", "repair", "fetch what is damaged"),
     Command("serve", "serve", "share models on the LAN"),
+    Command("completion", "completion", "TAB in bash, zsh and fish"),
 )
 BY_NAME: Final = {command.name: command for command in COMMANDS}
