@@ -1,4 +1,4 @@
-"""The blocks of code on the pages, and a machine to play them on: two hubs, and small stand-ins for what is not here."""
+"""The blocks of code on the pages, and a box to play them on, with stand-ins for the programs of its platform."""
 
 from __future__ import annotations
 

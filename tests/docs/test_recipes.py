@@ -150,7 +150,7 @@ def test_kubernetes(number: int, box: Box, roots: dict[HubName, Path]) -> None:
     assert "\r" not in first.stderr
     assert "\x1b" not in first.stderr
     summary = json.loads(log.read_text())
-    assert (summary["exit"], summary["changed"]) == (0, True)
+    assert (summary["exit_code"], summary["changed"]) == (0, True)
     assert log.stat().st_size <= 4096
     ready(box.root / "models", roots, *(["acestep-v15-xl-turbo"] if number == 0 else []))
     sent = box.hubs.sent
@@ -227,7 +227,7 @@ def test_cloud_init(box: Box, roots: dict[HubName, Path]) -> None:
     program = str(box.root / "opt/acestep-fetch/bin/acestep-fetch")
     ran = box.play(box.moved(line).replace(program, "acestep-fetch"), moved=False)
     assert ran.returncode == 0, ran.stderr
-    assert json.loads((box.root / "srv/ace/fetched.json").read_text())["exit"] == 0
+    assert json.loads((box.root / "srv/ace/fetched.json").read_text())["exit_code"] == 0
     ready(box.root / "srv/ace/checkpoints", roots, "acestep-v15-base", "acestep-5Hz-lm-0.6B")
 
 
