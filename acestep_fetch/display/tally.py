@@ -192,4 +192,5 @@ class Tally:
 
 
 def _component(path: str) -> str:
-    return path.partition("/")[0]
+    head, folder, _ = path.partition("/")
+    return head if folder else ev.ROOT_FILES
