@@ -142,6 +142,7 @@ def _draw(name: str, command: str, lines: Sequence[Line], there: Path, rows: Seq
     screen.scroll([Line(line.kind, _homely(line.text, there)) for line in lines])
     for row in rows:
         console.print(Text.assemble(*row), no_wrap=True)
+    console.print()  # or the last line's underscores would be cut off
     picture = console.export_svg(title="", theme=_THEME, code_format=_FORMAT, unique_id=name)
     (IMAGES / f"{name}.svg").write_text(re.sub(r"[ \t]+$", "", picture, flags=re.MULTILINE), "utf-8")
     print(f"wrote docs/images/{name}.svg")
