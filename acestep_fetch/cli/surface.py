@@ -104,7 +104,7 @@ def _read(name: str, summary: str, parser: argparse.ArgumentParser) -> Page:
     return Page(
         name,
         summary,
-        (parser.description or "").strip(),
+        " ".join((parser.description or "").split()),  # whoever shows it breaks its lines
         tuple(_groups(parser)),
         tuple(
             Argument(_value(action), _about(action, parser))
