@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +176,6 @@ class ComponentMoved(Event):
     source: str
     to: str
     why: str
-
-
-ROOT_FILES: Final = "root files"  # the name of the component of files that lie in no folder
 
 
 @dataclass(frozen=True, slots=True)

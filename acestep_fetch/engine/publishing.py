@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from acestep_fetch.core.errors import FetchError
-from acestep_fetch.core.events import ROOT_FILES, ComponentReady, FileReused, FileVerified, ModelReady, Note
+from acestep_fetch.core.events import ComponentReady, FileReused, FileVerified, ModelReady, Note
 from acestep_fetch.core.model import Digest, HubName
 from acestep_fetch.engine.components import Component, ModelWork
 from acestep_fetch.engine.context import Context
@@ -95,7 +95,7 @@ class Publisher:
             await self._context.on_disk(final, staging.publish, staged, final, list(component.staged))
             component.published = True
         files = component.manifest.files
-        self._context.emit(ComponentReady(component.name or ROOT_FILES, len(files), component.manifest.size))
+        self._context.emit(ComponentReady(component.name or "root files", len(files), component.manifest.size))
 
     async def certify(self, work: ModelWork) -> None:
         """Writes the receipt of a model whose components are all published, and the hub client's own notes."""

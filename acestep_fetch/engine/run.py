@@ -10,16 +10,7 @@ from typing import Final
 from acestep_fetch.catalogue import Model
 from acestep_fetch.core.choice import Choice
 from acestep_fetch.core.errors import FetchError, NetworkError, NotFoundError
-from acestep_fetch.core.events import (
-    ROOT_FILES,
-    ComponentMoved,
-    Detail,
-    FileFailed,
-    ModelFailed,
-    Note,
-    PlanMade,
-    SourceJoined,
-)
+from acestep_fetch.core.events import ComponentMoved, Detail, FileFailed, ModelFailed, Note, PlanMade, SourceJoined
 from acestep_fetch.core.interfaces import Hub, Transport
 from acestep_fetch.core.model import HubName, Snapshot
 from acestep_fetch.engine.completion import complete
@@ -315,7 +306,7 @@ class Run:
             return
         source = component.manifest.truth
         why = f"{component.label(path)} cannot be had ({error.message})"
-        self._context.emit(ComponentMoved(component.name or ROOT_FILES, source, manifest.truth, why))
+        self._context.emit(ComponentMoved(component.name or "root files", source, manifest.truth, why))
         component.move(manifest)
         self._planner.forget(component)
         self._start(self._planner.want(component))

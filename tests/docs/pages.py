@@ -30,7 +30,7 @@ STAND_INS = {
     "uv": 'echo "uv $*" >> $TOLD',
     "pip": 'echo "pip $*" >> $TOLD',
     "sleep": "exit 0",
-    "nvidia-smi": 'echo "Some GPU, 8192"',
+    "nvidia-smi": 'echo "12282, Some GPU"',
     # the copy of a tree, with times to the second as an object store has them
     "rclone": 'mkdir -p "$3"; tar -C "$2" --exclude=.acestep-fetch --format=v7 -cf - . | tar -C "$3" -xf -',
 }
