@@ -24,5 +24,6 @@ COMMANDS: Final = (
     Command("repair", "repair", "fetch what is damaged"),
     Command("doctor", "doctor", "what is wrong, what to do"),
     Command("serve", "serve", "share models on the LAN"),
+    Command("completion", "completion", "TAB in bash, zsh and fish"),
 )
 BY_NAME: Final = {command.name: command for command in COMMANDS}
