@@ -40,13 +40,14 @@ def parser() -> argparse.ArgumentParser:
     add_adoption(top)
     top.add_argument("-f", "--force", action="store_true", help="as if nothing were there")
     top.add_argument("--json", action="store_true", help="one JSON document on stdout")
-    top.add_argument("-q", "--quiet", action="store_true", help="only the table, and errors")
+    top.add_argument("-q", "--quiet", action="store_true", help="no word about --for-gpu's choice")
     top.add_argument("-v", "--verbose", action="store_true", help="every decision")
     return top
 
 
 def run(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
+    given.quiet = given.quiet or not given.verbose
     return show_plan(replace(options_of(given), dry_run=True), given, "plain")
 
 

@@ -44,7 +44,7 @@ class Elsewhere:
         """Finds as much of `wanted` as the folders hold."""
         roots = [place.resolve() for place in self._context.options.adopt]
         wanted = [file for file in wanted if file.size and not self.copy_of(file.digests)]
-        if not roots or not wanted:
+        if not roots or not wanted or self._context.options.force:
             return
         search = Search(roots, {file.size for file in wanted})
         while await self._context.disk.run(search.step):
@@ -111,7 +111,7 @@ class Elsewhere:
         """Makes `target` have the bytes of `source`, and returns the digests of what is there now; None where it cannot
         be had that way, or not be read. Raises `DiskError` and `DiskFullError` for our own disk."""
         context, git = self._context, file.git_sha1 is not None or file.size <= _WITH_GIT
-        way = context.options.adopt_by
+        way = Way(context.options.adopt_by)
         if way is Way.HARDLINK and may_drift(target.name):
             way = Way.AUTO  # ACE-Step rewrites these in place, and would rewrite somebody else's
         if way is Way.HARDLINK and await context.on_disk(target, taking.put_link, source, target):
