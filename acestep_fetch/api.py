@@ -106,6 +106,7 @@ async def fetch_async(
     *,
     host: Host | None = None,
     record: Receipt | None = None,
+    lists: Sequence[Receipt] = (),
 ) -> Report:
     """Makes the models that `options` names ready, and reports.
 
@@ -114,7 +115,8 @@ async def fetch_async(
     is still told, with the exit code of a stop. A listener that raises is logged and otherwise ignored.
 
     `record` is what a model was when it was fetched: it is made that again, from wherever its bytes can still be had,
-    whatever the hubs have by now. `options` name that one model then.
+    whatever the hubs have by now. `options` name that one model then. `lists` say what models must hold (a lock does)
+    where `options.adopt_only` is set: no hub is asked about these.
 
     A run that stands still without a reason ends with `StuckError`. Where the event loop itself is blocked, or the end
     stands still too, nothing can end it but a `host`; without one, that is logged.
@@ -159,7 +161,7 @@ async def fetch_async(
             context.emit(RunStarted(__version__, str(folder), tuple(model.name for model in models)))
             if note:
                 context.emit(Note("info", note))
-            session = Session(context, models, lambda: _connect(options), record)
+            session = Session(context, models, lambda: _connect(options), record, lists)
             async with watchdog:
                 await in_order(session.run(), context, hurry)
         except FetchError as exc:

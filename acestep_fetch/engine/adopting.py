@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from acestep_fetch.core.errors import DiskError
-from acestep_fetch.core.events import Detail, Note, Waiting
+from acestep_fetch.core.events import Note, Waiting
 from acestep_fetch.core.model import Digest, RemoteFile
 from acestep_fetch.engine.context import Context
 from acestep_fetch.storage import taking
@@ -22,6 +22,7 @@ from acestep_fetch.storage.finding import Candidate, Search, candidate_at
 from acestep_fetch.storage.receipts import may_drift
 from acestep_fetch.storage.taking import HashedCopy, UnreadableError, Way
 
+_WORTH_TELLING: Final = 256 << 20  # bytes of a copy that takes long enough to be watched
 _WITH_GIT: Final = 1 << 20  # bytes: up to this size a hub may list git's blob id alone
 
 
@@ -107,9 +108,9 @@ class Elsewhere:
         why = "reading files of this machine that may be what is wanted"
         self._context.emit(Waiting(why, 0.0, min(self._hashed, self._to_hash), self._to_hash))
 
-    async def take(self, source: Path, target: Path, file: RemoteFile) -> Digests | None:
-        """Makes `target` have the bytes of `source`, and returns the digests of what is there now; None where it cannot
-        be had that way, or not be read. Raises `DiskError` and `DiskFullError` for our own disk."""
+    async def take(self, source: Path, target: Path, file: RemoteFile) -> tuple[Digests, Way] | None:
+        """Makes `target` have the bytes of `source`. The digests of what is there now, and how it came there; None
+        where it cannot be had that way, or not be read. Raises `DiskError` and `DiskFullError` for our own disk."""
         context, git = self._context, file.git_sha1 is not None or file.size <= _WITH_GIT
         way = Way(context.options.adopt_by)
         if way is Way.HARDLINK and may_drift(target.name):
@@ -119,26 +120,29 @@ class Elsewhere:
             digests = await context.hash_file(target, git=git)
             unchanged = linked is not None and await context.disk.run(linked.is_unchanged)
             if unchanged:
-                return self._taken(digests, source, "linked")
+                return digests, way
             await context.on_disk(target, target.unlink)
             return None
         if way in (Way.AUTO, Way.REFLINK) and await context.on_disk(target, taking.put_clone, source, target):
-            return self._taken(await context.hash_file(target, git=git), source, "shares its blocks")
+            return await context.hash_file(target, git=git), Way.REFLINK
         if way in (Way.HARDLINK, Way.REFLINK):
             self._say_once(f"this disk cannot make a {way} of {source}: not used (--copy copies what is found)")
             return None
-        copied = await self._copy(source, target, git=git)
-        return self._taken(copied, source, "copied") if copied else None
+        copied = await self._copy(source, target, file, git=git)
+        return (copied, Way.COPY) if copied else None
 
-    async def _copy(self, source: Path, target: Path, *, git: bool) -> Digests | None:
+    async def _copy(self, source: Path, target: Path, file: RemoteFile, *, git: bool) -> Digests | None:
         context, copy = self._context, None
         try:
             with context.explained(target):
                 copy = await context.disk.acquire(
                     target, lambda: HashedCopy(source, target, git=git), HashedCopy.discard
                 )
+            size = 0
             while await context.on_hasher(target, copy.step):
-                pass
+                size += taking.STEP
+                if file.size >= _WORTH_TELLING:
+                    context.emit(Waiting(f"copying {source.name}", 0.0, min(size, file.size), file.size))
             whole, copy = copy, None
             return await context.on_disk(target, whole.finish)
         except UnreadableError as error:
@@ -147,10 +151,6 @@ class Elsewhere:
         finally:
             if copy:
                 await context.on_disk(target, copy.discard)
-
-    def _taken(self, digests: Digests, source: Path, how: str) -> Digests:
-        self._context.emit(Detail(f"{source}: {how}"))
-        return digests
 
     def _say_once(self, text: str) -> None:
         if not self._said:

@@ -139,7 +139,7 @@ def _asked(tool: str, arguments: tuple[str, ...], environ: Mapping[str, str]) ->
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends the tool and what it started. One that waits for a GPU which is gone cannot be ended: nobody waits for it."""
+    """Ends the tool and what it started. One that waits for a GPU that is gone cannot be ended, and is left behind."""
     with suppress(OSError):
         if hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)

@@ -11,6 +11,7 @@ from acestep_fetch.core.events import (
     BytesCompared,
     BytesReceived,
     Event,
+    FileAdopted,
     FileReused,
     FileVerified,
     ModelReady,
@@ -38,7 +39,7 @@ class Ledger:
                 self.by_source[event.source] += event.count
             case FileVerified():
                 self.verified += 1
-            case FileReused():
+            case FileReused() | FileAdopted():
                 self.reused += 1
                 self.bytes_reused += event.size
             case SourcesChosen():

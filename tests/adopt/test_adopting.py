@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from acestep_fetch import Options, fetch_async
 from acestep_fetch.core.model import HubName
 from acestep_fetch.storage import platform
+from acestep_fetch.storage.layout import Layout
+from acestep_fetch.storage.receipts import all_receipts
 from tests.end_to_end.conftest import Hubs, events, hubs
 from tests.support.nobody import NOBODY, passable
 from tests.support.trees import make_catalogue, make_repo, tree_digests
@@ -98,6 +101,8 @@ def test_a_run_looks_there_before_it_fetches(both: Hubs, repo: Path, tmp_path: P
     assert ended.returncode == 0, ended.stderr
     plan = next(line for line in events(ended.stdout) if line["event"] == "plan")
     assert (plan["adoptable"], plan["fetch"]) == (FILES["large.bin"], SIZE - FILES["large.bin"])
+    adopted = [line for line in events(ended.stdout) if line["event"] == "file_adopted"]
+    assert [(line["path"], line["origin"]) for line in adopted] == [("Repo/large.bin", str(tmp_path / "old" / "x"))]
     assert both.sent == SIZE - FILES["large.bin"]
     assert tree_digests(tmp_path / "out" / "Repo") == tree_digests(repo)
 
@@ -184,6 +189,24 @@ def test_what_was_complete_once_is_mended_without_any_hub(both: Hubs, repo: Path
     assert told["models"] == {"Repo": "ready"}
     assert tree_digests(out / "Repo") == tree_digests(repo)
     assert both.run("verify", "--dir", str(out)).returncode == 0
+
+
+async def test_a_list_of_what_is_needed_does_in_place_of_the_hubs(both: Hubs, repo: Path, tmp_path: Path) -> None:
+    """As a lock has it: paths, sizes and digests."""
+    assert both.run(*ONE, "--dir", str(tmp_path / "a"), "--progress", "none").returncode == 0
+    (lock,) = all_receipts(Layout(tmp_path / "a").receipts)
+    options = Options(
+        directory=tmp_path / "b",
+        models=(REPO,),
+        skip_main=True,
+        adopt=(repo,),
+        adopt_only=True,
+        huggingface_endpoint=DEAD["HF_ENDPOINT"],
+        modelscope_endpoint=DEAD["MODELSCOPE_ENDPOINT"],
+    )
+    report = await fetch_async(options, lists=[lock])
+    assert (report.models, report.error) == ({"Repo": "ready"}, None)
+    assert tree_digests(tmp_path / "b" / "Repo") == tree_digests(repo)
 
 
 def test_without_a_hub_nobody_knows_what_is_needed(both: Hubs, repo: Path, tmp_path: Path) -> None:

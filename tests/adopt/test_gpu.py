@@ -151,14 +151,15 @@ def test_rubbish_from_rocm(tools: Path, out: str) -> None:
 
 
 def test_a_tool_that_hangs_is_given_up(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "DEADLINE", 0.3)
+    monkeypatch.setattr(gpu, "DEADLINE", 1.5)
     install(tools, "nvidia-smi", before=f"/bin/sleep 30 & echo $! > {tools}/child; wait")
     began = time.monotonic()
     chosen = found(tools)
-    assert chosen.detection.notes == ("nvidia-smi: no answer in 0.3 s",)
+    assert chosen.detection.notes == ("nvidia-smi: no answer in 1.5 s",)
     assert time.monotonic() - began < 10  # and not the half minute that its own child would go on for
-    child = int((tools / "child").read_text())
-    assert not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split()[2]
+    child = Path("/proc") / (tools / "child").read_text().strip()
+    while child.exists() and "\nState:\tZ" not in (child / "status").read_text():
+        assert time.monotonic() - began < 20
 
 
 def test_a_simulated_gpu_counts_before_a_real_one(tools: Path) -> None:

@@ -17,7 +17,7 @@ from acestep_fetch.engine.report import FileReport, figures_of
 from acestep_fetch.engine.space import SPARE, fitting, needed
 from acestep_fetch.options import Options
 from tests.end_to_end.conftest import Hubs, hubs
-from tests.support.trees import make_catalogue, make_repo
+from tests.support.trees import make_catalogue
 
 GB = 1_000_000_000
 MODELS = ["main", "acestep-5Hz-lm-0.6B", "acestep-v15-sft", "acestep-v15-base"]
