@@ -47,8 +47,9 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
-    given.quiet = given.quiet or not given.verbose
-    return show_plan(replace(options_of(given), dry_run=True), given, "plain")
+    options = replace(options_of(given), dry_run=True)
+    given.quiet = not given.verbose  # the table says it all
+    return show_plan(options, given, "plain")
 
 
 def show_plan(options: Options, given: argparse.Namespace, mode: Mode) -> int:

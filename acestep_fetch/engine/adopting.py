@@ -22,7 +22,7 @@ from acestep_fetch.storage.finding import Candidate, Search, candidate_at
 from acestep_fetch.storage.receipts import may_drift
 from acestep_fetch.storage.taking import HashedCopy, UnreadableError, Way
 
-_WORTH_TELLING: Final = 256 << 20  # bytes of a copy that takes long enough to be watched
+_TELL_EVERY: Final = 0.5  # seconds
 _WITH_GIT: Final = 1 << 20  # bytes: up to this size a hub may list git's blob id alone
 
 
@@ -36,6 +36,7 @@ class Elsewhere:
         self._read = dict[Candidate, Digests | None]()  # None: it could not be read, or changed meanwhile
         self._hashed = self._to_hash = 0
         self._said = False
+        self._told = float("-inf")
 
     def copy_of(self, digests: Iterable[Digest]) -> Path | None:
         """A file with one of these digests, as far as is known."""
@@ -93,7 +94,8 @@ class Elsewhere:
             reader = await context.on_hasher(path, FileHash, path, git=git)
             with reader:
                 while await context.on_hasher(path, reader.step):
-                    self._tell(min(candidate.size, FileHash.STEP))
+                    self._hashed += FileHash.STEP
+                    self._tell("reading files of this machine that may be what is wanted", self._hashed, self._to_hash)
                 digests = reader.digests()
         except DiskError as error:
             context.emit(Note("warning", f"{error.message}: not used"))
@@ -103,10 +105,10 @@ class Elsewhere:
         context.emit(Note("warning", f"{path}: changed while it was read: not used"))
         return None
 
-    def _tell(self, count: int) -> None:
-        self._hashed += count
-        why = "reading files of this machine that may be what is wanted"
-        self._context.emit(Waiting(why, 0.0, min(self._hashed, self._to_hash), self._to_hash))
+    def _tell(self, why: str, done: int, total: int) -> None:
+        if self._context.clock() >= self._told + _TELL_EVERY:
+            self._told = self._context.clock()
+            self._context.emit(Waiting(why, 0.0, min(done, total), total))
 
     async def take(self, source: Path, target: Path, file: RemoteFile) -> tuple[Digests, Way] | None:
         """Makes `target` have the bytes of `source`. The digests of what is there now, and how it came there; None
@@ -132,17 +134,15 @@ class Elsewhere:
         return (copied, Way.COPY) if copied else None
 
     async def _copy(self, source: Path, target: Path, file: RemoteFile, *, git: bool) -> Digests | None:
-        context, copy = self._context, None
+        context, copy, size = self._context, None, 0
         try:
             with context.explained(target):
                 copy = await context.disk.acquire(
                     target, lambda: HashedCopy(source, target, git=git), HashedCopy.discard
                 )
-            size = 0
             while await context.on_hasher(target, copy.step):
                 size += taking.STEP
-                if file.size >= _WORTH_TELLING:
-                    context.emit(Waiting(f"copying {source.name}", 0.0, min(size, file.size), file.size))
+                self._tell(f"copying {target.parent.name}/{target.name}", size, file.size)
             whole, copy = copy, None
             return await context.on_disk(target, whole.finish)
         except UnreadableError as error:

@@ -171,7 +171,7 @@ def test_for_a_gpu(both: Hubs, tmp_path: Path) -> None:
     """It chooses models; main comes along as it always does, and --model adds to them."""
     ended = both.run("plan", "--for-gpu", "7GB", "--dir", str(tmp_path / "out"), "--json")
     assert list(json.loads(ended.stdout)["models"]) == ["main", "acestep-5Hz-lm-0.6B"]
-    ended = both.run("plan", "--for-gpu", "-m", "base", "-v", "--dir", str(tmp_path / "out"), MAX_CUDA_VRAM="11")
+    ended = both.run("plan", "--for-gpu", "-m", "base", "--dir", str(tmp_path / "out"), MAX_CUDA_VRAM="11")
     assert ended.returncode == 0
     assert "for this GPU (MAX_CUDA_VRAM is 11): main, acestep-v15-sft, acestep-5Hz-lm-0.6B" in ended.stderr
     assert "8 to 12 GB: turbo or sft DiT" in ended.stderr
