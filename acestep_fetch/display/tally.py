@@ -137,7 +137,7 @@ class Tally:
                 self._count(event.path, -event.count, now)
             case ev.FileReused():
                 self._close(event.path)
-            case ev.FileVerified():
+            case ev.FileVerified() | ev.FileAdopted():
                 self._verified(event.path, event.size)
             case ev.FileFailed():
                 self._open.pop(event.path, None)
