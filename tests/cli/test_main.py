@@ -173,7 +173,7 @@ def test_the_list_shows_every_model_and_opens_no_socket(run: Run, here: Path, mo
 
 def state_of(output: str, name: str) -> str:
     line = next(row for row in output.splitlines() if row.startswith(f"{name} "))
-    return next(word for word in ("ready", "changed", "unverified", "announced", "absent") if f" {word} " in line)
+    return next(word for word in ("ready", "changed", "folder-only", "announced", "absent") if f" {word} " in line)
 
 
 def test_the_list_tells_what_is_here(run: Run, here: Path) -> None:
@@ -190,7 +190,7 @@ def test_the_list_tells_what_is_here(run: Run, here: Path) -> None:
     out = run("--list", "--dir", "ckpt").out
     assert state_of(out, "acestep-v15-base") == "ready"
     assert state_of(out, "acestep-v15-xl-sft") == "changed"
-    assert state_of(out, "acestep-v15-sft") == "unverified"
+    assert state_of(out, "acestep-v15-sft") == "folder-only"
     assert state_of(out, "acestep-v15-small") == "announced"
     assert state_of(out, "main") == "absent"
 
