@@ -99,6 +99,31 @@ def test_what_is_missing_cut_or_altered_is_fetched_again(both: Hubs, folder: Pat
     assert tree_digests(folder / "Repo") == tree_digests(both.hf.hub.setup.root / REPO)
 
 
+def test_every_files_condition_is_told_to_programs(both: Hubs, folder: Path) -> None:
+    flip(folder / "Repo" / "large.bin", 17 * MIB)
+    (folder / "Repo" / "config.json").unlink()
+    (folder / "Repo" / "code.py").write_text("# rewritten\n")
+    found = both.run("verify", "--json", "--dir", str(folder))
+    assert found.returncode == 11
+    assert "acestep-fetch repair Repo" in found.stderr
+    document = json.loads(found.stdout)
+    assert (document["v"], document["command"], document["fast"]) == (1, "verify", False)
+    (model,) = document["models"]
+    assert (model["model"], model["repo"], model["right"]) == ("Repo", REPO, False)
+    files = {file["path"]: file for file in model["files"]}
+    told = {path: file["condition"] for path, file in files.items()}
+    assert told == {
+        "Repo/large.bin": "damaged",
+        "Repo/config.json": "missing",
+        "Repo/code.py": "changed",
+        "Repo/vocab.txt": "right",
+    }
+    ((start, stop),) = files["Repo/large.bin"]["bad"]
+    assert start <= 17 * MIB < stop <= start + 2 * MIB
+    fast = json.loads(both.run("verify", "--json", "--fast", "--dir", str(folder)).stdout)
+    assert (fast["fast"], fast["models"][0]["right"]) == (True, False)
+
+
 def test_python_files_that_the_application_rewrote_are_a_note(both: Hubs, folder: Path) -> None:
     (folder / "Repo" / "code.py").write_text("# rewritten\n")
     found = both.run("verify", "--dir", str(folder))
