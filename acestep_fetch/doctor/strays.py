@@ -14,7 +14,7 @@ from acestep_fetch.core.model import Digest
 from acestep_fetch.display.units import plural, size
 from acestep_fetch.doctor.findings import Finding, ok, warn
 from acestep_fetch.storage.layout import STATE, Layout
-from acestep_fetch.storage.lease import Holder, holder_of
+from acestep_fetch.storage.lease import Holder, Lease
 from acestep_fetch.storage.parts import held_bytes
 
 QUIET: Final = 3600.0  # seconds without a change, after which what nobody holds open is nobody's any more
@@ -124,7 +124,7 @@ def look_at_leftovers(layout: Layout) -> Leftovers:
     """Raises OSError where they cannot be read."""
     parts = sorted(layout.parts.glob("*.part"))
     orphans = [path for path in layout.parts.glob("*.journal") if not path.with_suffix(".part").exists()]
-    return Leftovers(len(parts), sum(map(_held, parts)), len(orphans), holder_of(layout.lease))
+    return Leftovers(len(parts), sum(map(_held, parts)), len(orphans), Lease.holder(layout.lease))
 
 
 def _held(part: Path) -> int:
