@@ -15,6 +15,7 @@ from acestep_fetch.core.events import (
     FileVerified,
     ModelReady,
     PlanMade,
+    RunFinished,
 )
 
 
@@ -89,4 +90,21 @@ def overall(errors: Sequence[FetchError], ready: int) -> FetchError | None:
         f"{len(errors)} of {len(errors) + ready} models failed: {worst.message}",
         hint=worst.hint or "run the same command again",
         attempts=worst.attempts,
+    )
+
+
+def finished(report: Report, ledger: Ledger) -> RunFinished:
+    """The last event of the run that came to `report`."""
+    return RunFinished(
+        exit_code=report.exit_code,
+        models=report.models,
+        files_verified=ledger.verified,
+        files_reused=ledger.reused,
+        bytes_fetched=report.bytes_fetched,
+        bytes_reused=report.bytes_reused,
+        by_source=report.by_source,
+        seconds=report.seconds,
+        error=report.error.message if report.error else None,
+        hint=report.error.hint if report.error else None,
+        attempts=report.error.attempts if report.error else (),
     )
