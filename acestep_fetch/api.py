@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from acestep_fetch.engine.ending import Host
     from acestep_fetch.engine.opening import Network
 
-__all__ = ["Report", "fetch_async", "up_to_date", "wanted_models"]
+__all__ = ["Report", "fetch_async", "guarded", "up_to_date", "wanted_models"]
 
 
 def up_to_date(options: Options, listener: Listener | None = None) -> Report | None:
@@ -103,13 +103,23 @@ async def fetch_async(
 
 
 def _teller(ledger: Ledger, listener: Listener | None) -> Listener:
-    """Adds up, and tells the listener. One that raises is logged; it never harms a download."""
+    """Adds up, and tells the listener."""
+    told = guarded(listener) if listener else None
 
     def tell(event: Event) -> None:
         ledger.listen(event)
+        if told:
+            told(event)
+
+    return tell
+
+
+def guarded(listener: Listener) -> Listener:
+    """A listener that raises is logged; it never harms a download."""
+
+    def tell(event: Event) -> None:
         try:
-            if listener:
-                listener(event)
+            listener(event)
         except Exception:  # whatever a listener of somebody else's raises
             import logging
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from acestep_fetch.core.errors import FetchError, PartialError
 from acestep_fetch.core.events import (
@@ -17,6 +18,7 @@ from acestep_fetch.core.events import (
     PlanMade,
     RunFinished,
 )
+from acestep_fetch.core.plain import plain_fields
 
 
 @dataclass(slots=True)
@@ -58,6 +60,10 @@ class FileReport:
     state: str  # "here" | "partial" | "fetch"
     sources: tuple[str, ...]
 
+    def to_dict(self) -> dict[str, Any]:
+        """The fields in JSON's own types."""
+        return plain_fields(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -77,6 +83,15 @@ class Report:
         """Raises the run's error, if there was one."""
         if self.error:
             raise self.error
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report in JSON's own types; what the last event has, too, has the same name and form here."""
+        error = self.error
+        return plain_fields(replace(self, error=None)) | {
+            "error": error.message if error else None,
+            "hint": error.hint if error else None,
+            "attempts": list(error.attempts) if error else [],
+        }
 
 
 def overall(errors: Sequence[FetchError], ready: int) -> FetchError | None:

@@ -7,9 +7,9 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from threading import Event
-from typing import Final
+from typing import Any, Final
 
-from acestep_fetch.core.errors import LeaseError, NotFoundError
+from acestep_fetch.core.errors import LeaseError, NotFoundError, StoppedError
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.lease import Lease
@@ -37,6 +37,15 @@ class Verification:
         """Files that the application or the user has changed, as they may."""
         return tuple(finding for finding in self.findings if finding.condition is Condition.CHANGED)
 
+    def to_dict(self) -> dict[str, Any]:
+        """The model and its files in JSON's own types."""
+        return {
+            "model": self.receipt.model,
+            "repo": self.receipt.repo,
+            "right": not self.faults,
+            "files": [finding.to_dict() for finding in self.findings],
+        }
+
 
 def recorded(layout: Layout, names: Sequence[str]) -> list[Receipt]:
     """The receipts of the models `names`, or all. Raises `NotFoundError` for a model that has none."""
@@ -54,16 +63,26 @@ def recorded(layout: Layout, names: Sequence[str]) -> list[Receipt]:
     return [receipt for receipt in receipts if not names or receipt.model in names]
 
 
-def verify(layout: Layout, receipts: Sequence[Receipt], *, fast: bool, tell: Tell) -> Iterator[Verification]:
+def verify(
+    layout: Layout,
+    receipts: Sequence[Receipt],
+    *,
+    fast: bool,
+    tell: Tell = lambda receipt, finding: None,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> Iterator[Verification]:
     """One model after the other. `tell` hears of each file as soon as it was looked at. Blocks; opens no socket.
 
-    Ends soon where it is given up, by Ctrl-C for one: files that are being read are not read to their end.
+    Ends soon where it is given up, by Ctrl-C for one, or `is_cancelled`, which raises `StoppedError`: files that are
+    being read are not read to their end.
     """
     stopped = Event()
 
     def keep_on() -> None:
         if stopped.is_set():
             raise CancelledError
+        if is_cancelled():
+            raise StoppedError
 
     with ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash") as pool:
         try:

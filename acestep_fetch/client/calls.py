@@ -1,0 +1,89 @@
+"""The plain functions of the Python API.
+
+They may be called from anywhere, also where an event loop is running (it is held up, as by any call that blocks; await
+`AsyncClient` there). They set no signal handler and keep no state: what they know is in the checkpoints folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from acestep_fetch import api
+from acestep_fetch.client.settings import Folder, Settings, layout_of, options_for
+from acestep_fetch.options import Options
+
+if TYPE_CHECKING:
+    from acestep_fetch.client.running import Cancel
+    from acestep_fetch.core.events import Listener
+    from acestep_fetch.engine.report import Report
+    from acestep_fetch.engine.upkeep import Verification
+
+
+def fetch(
+    *models: str,
+    options: Options | None = None,
+    on_event: Listener | None = None,
+    cancel: Cancel | None = None,
+    check: bool = True,
+    **settings: Unpack[Settings],
+) -> Report:
+    """Makes `models` ready, and nothing else; none named means main. Returns when every byte is in place and verified.
+
+    `models` are names of the catalogue, short forms of them ("0.6B") or OWNER/NAME. `settings` win over `options`, and
+    both over the environment; see `Settings`. `on_event` hears of every event in the thread that called: it may take
+    its time, and what it raises is logged. `cancel` is a `threading.Event` or the like: once it is set, what has
+    arrived is kept, and `StoppedError` is raised; so is KeyboardInterrupt, after the same.
+
+    Raises the `FetchError` that the run ended with, `PartialError` where some of the models are ready. With
+    `check=False` that error is `Report.error`. `UsageError` (a wrong name or setting) and `StoppedError` are always
+    raised.
+    """
+    report = _report(options_for(models, options, settings), on_event, cancel)
+    if check:
+        report.raise_for_error()
+    return report
+
+
+def ensure(
+    *models: str,
+    options: Options | None = None,
+    on_event: Listener | None = None,
+    cancel: Cancel | None = None,
+    **settings: Unpack[Settings],
+) -> tuple[Path, ...]:
+    """The folders of `models`, which are fetched first if they are not ready. Arguments and errors as of `fetch`.
+
+    Of ready models it costs a few stat calls and opens no socket. Of several processes that call it at once one
+    downloads, and all return when the models are ready. A model has one folder; main has several.
+    """
+    report = fetch(*models, options=options, on_event=on_event, cancel=cancel, **settings)
+    return tuple(map(Path, report.folders))
+
+
+def verify(
+    *models: str,
+    dir: Folder | None = None,  # noqa: A002
+    fast: bool = False,
+    cancel: Cancel | None = None,
+) -> tuple[Verification, ...]:
+    """Compares every file of finished `models` (all, if none is named) with the digest that it had. Opens no socket.
+
+    Reads every byte, some seconds for each 10 GB from a fast disk; `fast` compares sizes and times only. Whatever is
+    found is in `Verification.faults` and never raised. Raises `NotFoundError` for a model that was never finished
+    there, and `StoppedError` once `cancel` is set.
+    """
+    from acestep_fetch.engine import upkeep
+
+    layout = layout_of(dir)
+    is_cancelled = cancel.is_set if cancel else lambda: False
+    receipts = upkeep.recorded(layout, models)
+    return tuple(upkeep.verify(layout, receipts, fast=fast, is_cancelled=is_cancelled))
+
+
+def _report(options: Options, on_event: Listener | None, cancel: Cancel | None) -> Report:
+    if report := api.up_to_date(options, on_event):
+        return report
+    from acestep_fetch.client.running import run_and_wait
+
+    return run_and_wait(options, on_event, cancel)

@@ -1,0 +1,127 @@
+"""A download in a thread of its own, and how a plain function waits for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Protocol
+
+from acestep_fetch import api
+from acestep_fetch.client.backlog import Backlog
+from acestep_fetch.core.errors import StoppedError
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from acestep_fetch.core.events import Listener
+    from acestep_fetch.engine.report import Report
+    from acestep_fetch.options import Options
+
+_LOOK_UP: Final = 0.1  # seconds; on Windows nothing else lets Ctrl-C through
+
+
+class Cancel(Protocol):
+    """What tells a plain function to stop: a `threading.Event`, or anything that can be asked like one."""
+
+    def is_set(self) -> bool: ...
+
+
+class Run:
+    """Use once: `start`, then wait for `outcome`: the report, or `StoppedError` after a `stop`.
+
+    The loop is our own, whatever kind the application has chosen for itself. `listener` is called in its thread.
+    """
+
+    def __init__(self, options: Options, listener: Listener | None) -> None:
+        self.outcome = Future[api.Report]()
+        self._options, self._listener = options, listener
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._stopped = False
+
+    def start(self) -> None:
+        # A process that ends does not wait for it: what has arrived is kept, as after a kill.
+        threading.Thread(target=self._work, name="acestep-fetch", daemon=True).start()
+
+    def stop(self) -> None:
+        """Has it end soon and in order; may be called from anywhere, at any time, and returns at once."""
+        if self._stopped:
+            return
+        self._stopped = True
+        if self._loop and self._task:
+            with suppress(RuntimeError):  # it has just ended
+                self._loop.call_soon_threadsafe(self._task.cancel)
+
+    def _work(self) -> None:
+        from asyncio import CancelledError
+
+        from acestep_fetch.transport.lookups import run_async
+
+        try:
+            report = api.up_to_date(self._options, self._listener) or run_async(self._fetch())
+        except CancelledError:
+            self.outcome.set_exception(StoppedError())
+        except BaseException as exc:  # it is raised where somebody waits for it
+            self.outcome.set_exception(exc)
+        else:
+            self.outcome.set_result(report)
+
+    async def _fetch(self) -> Report:
+        import asyncio
+
+        self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
+        if self._stopped:
+            raise asyncio.CancelledError
+        return await api.fetch_async(self._options, self._listener)
+
+
+def run_and_wait(options: Options, on_event: Listener | None = None, cancel: Cancel | None = None) -> Report:
+    """The report of a run; `on_event` is called here, in the thread that waits, and what it raises is logged.
+
+    Raises `StoppedError` once `cancel` is set. What else is raised here, such as KeyboardInterrupt, passes after a
+    stop in order; raised a second time, it waits for nothing.
+    """
+    waiter = _Waiter(options, on_event)
+    try:
+        waiter.start()
+        return waiter.wait(cancel)
+    except BaseException:
+        waiter.stop()
+        raise
+
+
+class _Waiter:
+    def __init__(self, options: Options, on_event: Listener | None) -> None:
+        self._news = threading.Event()
+        self._backlog = Backlog(self._news.set)
+        self._tell: Callable[..., None] | None = api.guarded(on_event) if on_event else None
+        self._run = Run(options, self._backlog.put if on_event else None)
+
+    def start(self) -> None:
+        self._run.outcome.add_done_callback(lambda _: self._news.set())
+        self._run.start()
+
+    def wait(self, cancel: Cancel | None) -> Report:
+        while not self._run.outcome.done():
+            self._news.wait(_LOOK_UP)
+            self._news.clear()
+            self._hand_on(cancel)
+        self._hand_on(None)
+        return self._run.outcome.result()
+
+    def stop(self) -> None:
+        """Returns when it has ended, and its last event has been told."""
+        if not self._run.outcome.done():
+            self._run.stop()
+            with suppress(Exception):  # whatever it ended with: something else is being raised
+                self.wait(None)
+
+    def _hand_on(self, cancel: Cancel | None) -> None:
+        while True:
+            if cancel and cancel.is_set():
+                self._run.stop()
+            if not self._tell or (event := self._backlog.take()) is None:
+                return
+            self._tell(event)
