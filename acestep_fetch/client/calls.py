@@ -86,4 +86,4 @@ def _report(options: Options, on_event: Listener | None, cancel: Cancel | None) 
         return report
     from acestep_fetch.client.running import run_and_wait
 
-    return run_and_wait(options, on_event, cancel)
+    return run_and_wait(lambda listener: api.fetch_async(options, listener), on_event, cancel)

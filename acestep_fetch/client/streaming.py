@@ -10,10 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
 
+from acestep_fetch import api
 from acestep_fetch.client.backlog import Backlog
 from acestep_fetch.client.running import Run
 from acestep_fetch.client.settings import Settings, options_for
-from acestep_fetch.core.events import Event
+from acestep_fetch.core.events import Event, Listener
 from acestep_fetch.engine.report import Report
 from acestep_fetch.options import Options
 
@@ -91,6 +92,11 @@ class Download:
         self._work.run.stop()
 
     @property
+    def done(self) -> bool:
+        """Whether it has ended, whatever with."""
+        return self._work.is_over
+
+    @property
     def report(self) -> Report:
         """What it came to. Raises RuntimeError where it has not ended by itself."""
         return self._work.report
@@ -131,7 +137,11 @@ class _Work:
                 loop.call_soon_threadsafe(news.set)
 
         self._news, self._backlog = news, Backlog(wake)
-        self.run = Run(options, self._backlog.put)
+
+        async def work(listener: Listener | None) -> Report:
+            return api.up_to_date(options, listener) or await api.fetch_async(options, listener)
+
+        self.run = Run(work, self._backlog.put)
         self.run.outcome.add_done_callback(lambda _: wake())
         self.run.start()
 

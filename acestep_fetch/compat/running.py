@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from acestep_fetch import api
 from acestep_fetch.client.running import run_and_wait
@@ -62,11 +62,14 @@ def _mode() -> Mode:
 
 
 def _ran(options: Options, listener: Listener) -> Report:
+    def work(tell: Listener | None) -> Coroutine[Any, Any, Report]:
+        return api.fetch_async(options, tell)
+
     if not _is_on_a_loop():
-        return run_and_wait(options, listener)
+        return run_and_wait(work, listener)
     stop = threading.Event()
     with _stopped_by_signals(stop.set):
-        return run_and_wait(options, listener, stop)
+        return run_and_wait(work, listener, stop)
 
 
 def _is_on_a_loop() -> bool:
