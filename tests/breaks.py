@@ -154,7 +154,7 @@ BREAKS: Final = (
         "lease not taken",
         "One of several processes downloads, the others wait",
         "acestep_fetch/storage/lease.py",
-        "if not platform.try_lock(fd):",
+        "if not _locked(fd):",
         "if fd < 0:",
         ("tests/storage/test_lease.py", "tests/end_to_end/test_processes.py::eight_at_once"),
     ),

@@ -28,6 +28,11 @@ def add_folder(to: argparse._ActionsContainer) -> None:
     to.add_argument("--local-dir", dest="dir", help=argparse.SUPPRESS)  # hf's word for it
 
 
+def add_json(to: argparse._ActionsContainer) -> None:
+    """Of commands that look (`cli.results`)."""
+    to.add_argument("--json", action="store_true", help="a JSON document on stdout, for programs")
+
+
 def add_selection(to: argparse._ActionsContainer) -> None:
     """Which models, and which of their files."""
     to.add_argument(

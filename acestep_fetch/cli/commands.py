@@ -20,8 +20,12 @@ class Command:
 COMMANDS: Final = (
     Command("get", "get", "make models ready"),
     Command("list", "listing", "the models, what is here"),
+    Command("status", "status", "what runs, what is left"),
+    Command("wait", "wait", "until models are ready"),
     Command("verify", "verify", "compare with the digests"),
     Command("repair", "repair", "fetch what is damaged"),
+    Command("clean", "clean", "drop unfinished downloads"),
     Command("serve", "serve", "share models on the LAN"),
+    Command("version", "version", "versions, for bug reports"),
 )
 BY_NAME: Final = {command.name: command for command in COMMANDS}

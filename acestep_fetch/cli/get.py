@@ -37,6 +37,11 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("-l", "--list", action="store_true", help="show the models and end")
     what.add_argument("-f", "--force", action="store_true", help="fetch again what is there")
     what.add_argument("-n", "--dry-run", action="store_true", help="show what would be done and end")
+    what.add_argument(
+        "--check",
+        action="store_true",
+        help="only say whether it is all ready (0) or not (11), offline, by the receipts",
+    )
     how = top.add_argument_group("where from, where to")
     add_folder(how)
     add_sources(how)
@@ -54,7 +59,23 @@ def run(arguments: Sequence[str]) -> int:
         from acestep_fetch.cli.listing import print_models
 
         return print_models(options)
-    return _fetch(options, given)
+    return _check(options, quiet=given.quiet) if given.check else _fetch(options, given)
+
+
+def _check(options: Options, *, quiet: bool) -> int:
+    """Nothing is told where all is ready, but for the folders if `quiet`, as after a run."""
+    from acestep_fetch import api
+    from acestep_fetch.core.errors import IncompleteError
+    from acestep_fetch.engine.standing import missing
+    from acestep_fetch.storage.layout import Layout, choose_folder
+
+    if report := api.up_to_date(options):
+        for ready in report.folders if quiet else ():
+            print(ready)
+        return 0
+    folder = choose_folder(options.directory)[0]
+    names = ", ".join(model.name for model in missing(api.wanted_models(options), Layout(folder), options))
+    raise IncompleteError(f"{names}: not ready in {folder}", hint="the same command without --check fetches it")
 
 
 def _fetch(options: Options, given: argparse.Namespace) -> int:

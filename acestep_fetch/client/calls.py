@@ -70,7 +70,7 @@ def verify(
     """Compares every file of finished `models` (all, if none is named) with the digest that it had. Opens no socket.
 
     Reads every byte, some seconds for each 10 GB from a fast disk; `fast` compares sizes and times only. Whatever is
-    found is in `Verification.faults` and never raised. Raises `NotFoundError` for a model that was never finished
+    found is in `Verification.faults` and never raised. Raises `IncompleteError` for a model that was never finished
     there, and `StoppedError` once `cancel` is set.
     """
     from acestep_fetch.engine import upkeep

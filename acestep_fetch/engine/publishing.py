@@ -15,6 +15,7 @@ from acestep_fetch.engine.planning import Job
 from acestep_fetch.engine.readiness import selection_of
 from acestep_fetch.engine.transfer import SMALL
 from acestep_fetch.storage import hf_metadata, staging
+from acestep_fetch.storage.begun import Begun, BegunFile, remove_begun, write_begun
 from acestep_fetch.storage.checksum import Digests
 from acestep_fetch.storage.parts import PartFile, remove_part
 from acestep_fetch.storage.receipts import Receipt, ReceiptFile, write_receipt
@@ -97,6 +98,15 @@ class Publisher:
         files = component.manifest.files
         self._context.emit(ComponentReady(component.name or "root files", len(files), component.manifest.size))
 
+    async def begin(self, works: Sequence[ModelWork]) -> None:
+        """Leaves word of what is fetched for `works`, for those who look (`storage.begun`)."""
+        selection = selection_of(self._context.options)
+        for work in works:
+            listed = [(c.label(f.path), f.file) for c in work.components for f in c.manifest.files]
+            files = tuple(BegunFile(path, file.size, file.digest) for path, file in listed if file.digest)
+            begun = Begun(work.model.name, str(work.model.repo), selection, files)
+            await self._context.on_disk(self._context.layout.begun, write_begun, self._context.layout, begun)
+
     async def certify(self, work: ModelWork) -> None:
         """Writes the receipt of a model whose components are all published, and the hub client's own notes."""
         await self._context.on_disk(self._context.layout.receipts, self._write_receipt, work)
@@ -130,6 +140,7 @@ class Publisher:
         pins = {hub.value: commit for hub, commit in snapshots.items()}
         receipt = Receipt(work.model.name, str(work.model.repo), commits, selection, tuple(files), pins)
         write_receipt(self._context.layout.receipts, receipt)
+        remove_begun(self._context.layout, receipt.model, selection)
 
     def _receipt_file(self, component: Component, path: str, repo_path: str) -> ReceiptFile:
         digests = component.digests(path)

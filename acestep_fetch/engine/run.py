@@ -90,6 +90,7 @@ class Run:
             raise NotFoundError("no hub has any of the models", hint="check HF_ENDPOINT and MODELSCOPE_ENDPOINT")
         await self._prepare()
         if self._sources:
+            await self._publisher.begin(self._open)
             for work in self._open:
                 for hub, task in listed[work].late.items():
                     self._group.create_task(self._join(work, hub, task))
@@ -310,6 +311,7 @@ class Run:
         component.move(manifest)
         self._planner.forget(component)
         self._start(self._planner.want(component))
+        await self._publisher.begin([work for work in self._open if component in work.components])
         await self._advance(component)
 
     async def _give_up(self, component: Component, path: str, error: FetchError) -> None:

@@ -99,9 +99,10 @@ class Session:
     async def _take_lease(self) -> Lease:
         path, left = self._context.layout.lease, self._context.options.lease_wait
         said, told = 0.0, 0
+        names = [work.model.name for work in self.open_works]
         while True:
             try:
-                taken = await self._context.disk.acquire(path, partial(Lease.take, path), _give_back)
+                taken = await self._context.disk.acquire(path, partial(Lease.take, path, names), _give_back)
             except OSError as exc:
                 raise platform.explain(exc, exc.filename or path.parent) from exc
             if isinstance(taken, Lease):

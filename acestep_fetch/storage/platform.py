@@ -210,12 +210,21 @@ def try_lock(fd: int) -> bool:
 
     Where there is no lock to be had, True: the engine's unique names and digests keep files right all the same.
     """
+    return _try_flock(fd, shared=False)
+
+
+def try_shared_lock(fd: int) -> bool:
+    """The same beside others who only look, and for a file that is open for reading."""
+    return _try_flock(fd, shared=True)
+
+
+def _try_flock(fd: int, *, shared: bool) -> bool:
     try:
         import fcntl
     except ImportError:
         return _try_windows_lock(fd)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError as exc:
         return exc.errno not in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
     return True

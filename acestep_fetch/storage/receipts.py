@@ -87,14 +87,14 @@ def write_receipt(folder: Path, receipt: Receipt) -> None:
     """Atomically. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(
-        _file_of(folder, receipt.model, receipt.selection),
+        file_of(folder, receipt.model, receipt.selection),
         json.dumps({"v": VERSION, **asdict(receipt)}, indent=1).encode(),
     )
 
 
 def read_receipt(folder: Path, model: str, selection: Mapping[str, Any] | None = None) -> Receipt | None:
     """The receipt of `model` (or of a selection of its files); None where there is none that can be understood."""
-    return _parse(_file_of(folder, model, selection or {}))
+    return _parse(file_of(folder, model, selection or {}))
 
 
 def all_receipts(folder: Path) -> Iterator[Receipt]:
@@ -121,8 +121,9 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.close(fd)
 
 
-def _file_of(folder: Path, model: str, selection: Mapping[str, Any]) -> Path:
-    """A selection has a receipt of its own, so that it never takes the place of the whole model's."""
+def file_of(folder: Path, model: str, selection: Mapping[str, Any]) -> Path:
+    """Where a model is spoken of. A selection has a file of its own, so that it never takes the place of the whole
+    model's."""
     text = json.dumps(selection, sort_keys=True)
     suffix = f"@{zlib.crc32(text.encode()):08x}" if selection else ""
     return folder / f"{model}{suffix}.json"

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from acestep_fetch.core.model import Digest
 from acestep_fetch.core.spans import Span
@@ -48,17 +48,6 @@ class Finding:
     @property
     def is_fault(self) -> bool:
         return self.condition in (Condition.DAMAGED, Condition.MISSING)
-
-    def to_dict(self) -> dict[str, Any]:
-        """What was found of the file, in JSON's own types; sizes and offsets are bytes."""
-        return {
-            "path": self.file.path,
-            "size": self.file.size,
-            "sha256": self.file.sha256,
-            "condition": str(self.condition),
-            "why": self.why,
-            "bad": [[span.start, span.stop] for span in self.bad],
-        }
 
 
 def inspect(layout: Layout, file: ReceiptFile, *, fast: bool, keep_on: Callable[[], None] = lambda: None) -> Finding:
