@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from acestep_fetch.core.interfaces import Transport
     from acestep_fetch.engine.ending import Host
     from acestep_fetch.engine.opening import Network
+    from acestep_fetch.engine.plan import Plan
 
-__all__ = ["Report", "fetch_async", "guarded", "up_to_date", "wanted_models"]
+__all__ = ["Report", "fetch_async", "guarded", "plan_of", "up_to_date", "wanted_models"]
 
 
 def up_to_date(options: Options, listener: Listener | None = None) -> Report | None:
@@ -56,6 +57,13 @@ def up_to_date(options: Options, listener: Listener | None = None) -> Report | N
     )
     tell(finished(report, ledger))
     return report
+
+
+def plan_of(report: Report, options: Options) -> Plan:
+    """The plan of a dry run with `options`. Raises what that ended with, but for too small a disk."""
+    from acestep_fetch.engine import plan as planned
+
+    return planned.plan_of(report, Layout(choose_folder(options.directory)[0]))
 
 
 async def fetch_async(

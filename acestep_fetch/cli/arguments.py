@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
 from acestep_fetch.core.errors import UsageError
@@ -39,10 +42,21 @@ def add_selection(to: argparse._ActionsContainer) -> None:
         "-m", "--model", action="append", default=[], metavar="NAME", help="a model, or OWNER/NAME; repeatable"
     )
     to.add_argument("-a", "--all", action="store_true", help="every model of the catalogue")
+    add_gpu(to)
     to.add_argument("--skip-main", action="store_true", help="do not fetch the main model along with another")
     to.add_argument("--include", action="append", default=[], metavar="GLOB", help="only files that match; repeatable")
     to.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="no files that match; repeatable")
     to.add_argument("--revision", metavar="REV", help="a branch, tag or commit")
+
+
+def add_gpu(to: argparse._ActionsContainer) -> None:
+    to.add_argument(
+        "--for-gpu",
+        nargs="?",
+        const="auto",
+        metavar="12GB",
+        help="the models that suit a GPU with so much memory, or this machine's (no value, or auto)",
+    )
 
 
 def add_sources(to: argparse._ActionsContainer) -> None:
@@ -57,6 +71,18 @@ def add_sources(to: argparse._ActionsContainer) -> None:
         metavar="FILE",
         help="believe the certificates in FILE (PEM) and no others; else those of ACESTEP_FETCH_CA_BUNDLE, "
         "SSL_CERT_FILE with SSL_CERT_DIR, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, the first that is set; else the system's",
+    )
+
+
+def add_adoption(to: argparse._ActionsContainer) -> None:
+    """What other folders of this machine may have."""
+    to.add_argument(
+        "--adopt",
+        action="append",
+        nargs="?",
+        const="",
+        metavar="DIR",
+        help="take what DIR has of it; repeatable. Without DIR: Hugging Face's and ModelScope's caches, ComfyUI",
     )
 
 
@@ -84,7 +110,7 @@ def options_of(given: argparse.Namespace) -> Options:
     directory, prefer, bundle = said.get("dir"), said.get("prefer_source"), said.get("ca_bundle")
     return Options.from_environment(
         directory=expanded(directory) if directory else None,
-        models=tuple(name for text in said.get("model", ()) for name in text.split(",")),
+        models=(*(name for text in said.get("model", ()) for name in text.split(",")), *_for_gpu(given)),
         all_models=said.get("all"),
         skip_main=said.get("skip_main"),
         include=tuple(said.get("include", ())),
@@ -92,6 +118,7 @@ def options_of(given: argparse.Namespace) -> Options:
         revision=said.get("revision"),
         force=said.get("force"),
         dry_run=said.get("dry_run"),
+        adopt=_adopted(said.get("adopt")),
         prefer=parse_source(prefer) if prefer else None,
         token=_token(said.get("token"), said.get("token_file")),
         ca_bundle=expanded(bundle) if bundle else None,
@@ -99,6 +126,47 @@ def options_of(given: argparse.Namespace) -> Options:
         jobs=_told("--jobs", said.get("jobs"), parse_count),
         limit_rate=_told("--limit-rate", said.get("limit_rate"), parse_size),
     )
+
+
+def _for_gpu(given: argparse.Namespace) -> tuple[str, ...]:
+    """The models that ``--for-gpu`` stands for; the rule that chose them is told on stderr."""
+    said = vars(given)
+    if not said.get("for_gpu"):
+        return ()
+    if said.get("all"):
+        raise UsageError("--all and --for-gpu exclude each other", hint="--all has the models for every GPU")
+    from acestep_fetch.cli.recommend import explanation
+    from acestep_fetch.engine.gpu import recommend
+
+    found = recommend(said["for_gpu"])
+    if not said.get("quiet"):
+        print(f"for this GPU ({found.detection.how}): {', '.join(found.models)}", file=sys.stderr)
+        for line in explanation(found):
+            print(f"  {line}", file=sys.stderr)
+    return found.models
+
+
+def folders_of(texts: Iterable[str]) -> tuple[Path, ...]:
+    """Folders that must be there. Raises `UsageError` that names the one that is not."""
+    folders = tuple(expanded(text) for text in texts)
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(
+                f"{folder}: no such folder", hint="name a folder of this machine in which files may be found"
+            )
+    return folders
+
+
+def _adopted(texts: Sequence[str] | None) -> tuple[Path, ...] | None:
+    """The folders of ``--adopt``; "" stands for the usual ones."""
+    if not texts:
+        return None
+    named = folders_of(text for text in texts if text)
+    if "" not in texts:
+        return named
+    from acestep_fetch.storage.finding import usual_places
+
+    return (*named, *usual_places(os.environ))
 
 
 def _told(flag: str, text: str | None, parse: Callable[[str], int]) -> int | None:

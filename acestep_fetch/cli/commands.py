@@ -19,6 +19,9 @@ class Command:
 # In the order of the overview, which is read column by column.
 COMMANDS: Final = (
     Command("get", "get", "make models ready"),
+    Command("plan", "plan", "what get would do"),
+    Command("adopt", "adopt", "take what is on this disk"),
+    Command("recommend", "recommend", "models for this GPU"),
     Command("list", "listing", "the models, what is here"),
     Command("status", "status", "what runs, what is left"),
     Command("wait", "wait", "until models are ready"),

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from acestep_fetch import __version__
-from acestep_fetch.cli.arguments import add_folder, add_output, add_selection, add_sources, add_transfer, options_of
+from acestep_fetch.cli.arguments import (
+    add_adoption,
+    add_folder,
+    add_output,
+    add_selection,
+    add_sources,
+    add_transfer,
+    options_of,
+)
 from acestep_fetch.options import Options
 
 if TYPE_CHECKING:
@@ -45,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     how = top.add_argument_group("where from, where to")
     add_folder(how)
     add_sources(how)
+    add_adoption(how)
     add_transfer(how)
     show = top.add_argument_group("output")
     add_output(show)
@@ -84,16 +93,16 @@ def _fetch(options: Options, given: argparse.Namespace) -> int:
     from acestep_fetch.display import open_display
 
     api.wanted_models(options)  # a wrong name is told before anything is drawn
-    mode: Mode = "plain" if options.dry_run and given.progress == "auto" else given.progress
+    mode: Mode = given.progress
+    if options.dry_run and mode != "json":
+        from acestep_fetch.cli.plan import show_plan
+
+        return show_plan(options, given, "plain" if mode == "auto" else mode)
     with open_display(mode, quiet=given.quiet, verbose=given.verbose) as display:
         report = api.up_to_date(options, display) or run_loop(options, display)
     if isinstance(report, int):
         return report
-    if options.dry_run and not report.error and given.progress != "json":
-        from acestep_fetch.cli.plan import print_plan
-
-        print_plan(report)
-    elif given.quiet:
+    if given.quiet:
         for folder in report.folders:
             print(folder)
     return report.exit_code

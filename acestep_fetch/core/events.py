@@ -60,7 +60,7 @@ class SourceJoined(Event):
 
 @dataclass(frozen=True, slots=True)
 class PlanMade(Event):
-    """What will be done; all sizes in bytes. `total` = `present` + `shared` + `partial` + `fetch`."""
+    """What will be done; all sizes in bytes. `total` = `present` + `shared` + `adoptable` + `partial` + `fetch`."""
 
     name: ClassVar[str] = "plan"
     models: tuple[str, ...]
@@ -72,6 +72,7 @@ class PlanMade(Event):
     disk_free: int
     sources: Mapping[str, int]  # source -> bytes of the plan it is known to hold
     shared: int = 0  # the same content as another file of the plan, or as one of another model that is here
+    adoptable: int = 0  # in other folders of this machine
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from acestep_fetch.engine.components import ModelWork
 from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.report import Ledger, Report, finished, overall
 from acestep_fetch.engine.session import Session
+from acestep_fetch.options import Options
 
 
 @dataclass(slots=True)
@@ -85,7 +86,7 @@ class Ending:
         error, stopped = self._error, self._stopped
         if error is None:
             error = overall([work.error for work in works if work.error], sum(work.ready for work in works))
-        states = {work.model.name: _state(work, error, stopped) for work in works}
+        states = {work.model.name: _state(work, error, stopped, self._context.options) for work in works}
         if self.session:
             states |= {model.name: "unavailable" for model in self.session.unavailable}
         return Report(
@@ -98,12 +99,16 @@ class Ending:
             seconds=seconds,
             files=self.session.plan if self.session else (),
             error=error,
+            order=self._ledger.order,
+            why=self._ledger.why,
         )
 
 
-def _state(work: ModelWork, error: FetchError | None, stopped: int | None) -> str:
+def _state(work: ModelWork, error: FetchError | None, stopped: int | None, options: Options) -> str:
     if work.ready:
         return "ready"
     if stopped is not None:
         return "stopped"
-    return "failed" if work.error or error else "planned"
+    if work.error or error:
+        return "failed"
+    return "partial" if options.adopt_only else "planned"

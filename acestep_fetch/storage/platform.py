@@ -187,15 +187,18 @@ def sync_folder(path: Path) -> None:
 
 def clone(source: Path, target: Path) -> None:
     """Copies a file, sharing its blocks where the disk can (reflink). Never a hard link: ACE-Step rewrites files."""
-    if not PORTABLE and _reflink(source, target):
+    if reflink(source, target):
         return
     shutil.copyfile(source, target)
 
 
-def _reflink(source: Path, target: Path) -> bool:
+def reflink(source: Path, target: Path) -> bool:
+    """Makes `target` share the blocks of `source`; False where the disk cannot. Raises OSError."""
     try:
         from fcntl import ioctl
     except ImportError:
+        return False
+    if PORTABLE:
         return False
     with source.open("rb") as reader, target.open("wb") as writer:
         try:

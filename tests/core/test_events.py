@@ -13,7 +13,7 @@ STREAM = {
     "probe": "source ok seconds detail endpoint",
     "sources": "order why",
     "source_joined": "source",
-    "plan": "models files total present partial fetch disk_free sources [shared]",
+    "plan": "models files total present partial fetch disk_free sources [shared] [adoptable]",
     "note": "level text",
     "detail": "text",
     "file_start": "path size held",
