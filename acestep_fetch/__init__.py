@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from acestep_fetch import compat, events
-    from acestep_fetch.client.calls import ensure, fetch, verify
+    from acestep_fetch.client.calls import ensure, fetch, models, plan, status, verify
     from acestep_fetch.client.settings import Settings
     from acestep_fetch.client.streaming import AsyncClient, Download
     from acestep_fetch.core.errors import (
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
         StuckError,
         UsageError,
     )
+    from acestep_fetch.engine.plan import Plan
     from acestep_fetch.engine.report import FileReport, Report
+    from acestep_fetch.engine.standing import ModelState, State, Status
     from acestep_fetch.engine.upkeep import Verification
     from acestep_fetch.options import Options
 
@@ -48,12 +50,16 @@ __all__ = [
     "IntegrityError",
     "LeaseError",
     "LockedError",
+    "ModelState",
     "NetworkError",
     "NotFoundError",
     "Options",
     "PartialError",
+    "Plan",
     "Report",
     "Settings",
+    "State",
+    "Status",
     "StoppedError",
     "StuckError",
     "UsageError",
@@ -63,14 +69,19 @@ __all__ = [
     "ensure",
     "events",
     "fetch",
+    "models",
+    "plan",
+    "status",
     "verify",
 ]
 
 _HOMES = {
-    "client.calls": ("ensure", "fetch", "verify"),
+    "client.calls": ("ensure", "fetch", "models", "plan", "status", "verify"),
     "client.settings": ("Settings",),
     "client.streaming": ("AsyncClient", "Download"),
+    "engine.plan": ("Plan",),
     "engine.report": ("FileReport", "Report"),
+    "engine.standing": ("ModelState", "State", "Status"),
     "engine.upkeep": ("Verification",),
     "options": ("Options",),
 }

@@ -6,6 +6,7 @@ They may be called from anywhere, also where an event loop is running (it is hel
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -16,7 +17,9 @@ from acestep_fetch.options import Options
 if TYPE_CHECKING:
     from acestep_fetch.client.running import Cancel
     from acestep_fetch.core.events import Listener
+    from acestep_fetch.engine.plan import Plan
     from acestep_fetch.engine.report import Report
+    from acestep_fetch.engine.standing import ModelState, Status
     from acestep_fetch.engine.upkeep import Verification
 
 
@@ -61,6 +64,21 @@ def ensure(
     return tuple(map(Path, report.folders))
 
 
+def plan(
+    *models: str,
+    options: Options | None = None,
+    on_event: Listener | None = None,
+    cancel: Cancel | None = None,
+    **settings: Unpack[Settings],
+) -> Plan:
+    """What `fetch` would do with the same arguments: every file, the bytes, the disk. Asks the hubs; changes nothing.
+
+    A plan that does not fit on the disk is no error: `Plan.fits` says so. Raises what else `fetch` does.
+    """
+    asked = replace(options_for(models, options, settings), dry_run=True)
+    return api.plan_of(_report(asked, on_event, cancel), asked)
+
+
 def verify(
     *models: str,
     dir: Folder | None = None,  # noqa: A002
@@ -79,6 +97,26 @@ def verify(
     is_cancelled = cancel.is_set if cancel else lambda: False
     receipts = upkeep.recorded(layout, models)
     return tuple(upkeep.verify(layout, receipts, fast=fast, is_cancelled=is_cancelled))
+
+
+def models(dir: Folder | None = None) -> tuple[ModelState, ...]:  # noqa: A002
+    """Every model of the catalogue, and others that are here: what each is for, and where it stands. Sizes are bytes.
+
+    From receipts and a few stat calls; opens no socket.
+    """
+    from acestep_fetch.engine import standing
+
+    return standing.models(layout_of(dir))
+
+
+def status(dir: Folder | None = None) -> Status:  # noqa: A002
+    """Who downloads into the folder now and how far that is, what was asked for in it, and what is left over.
+
+    From what runs leave on the disk; opens no socket, and may be asked while another process downloads.
+    """
+    from acestep_fetch.engine import standing
+
+    return standing.status(layout_of(dir))
 
 
 def _report(options: Options, on_event: Listener | None, cancel: Cancel | None) -> Report:

@@ -25,6 +25,7 @@ class Settings(TypedDict, total=False):
     exclude: str | Sequence[str]  # and none that matches one of these
     revision: str | None  # a branch, tag or commit
     force: bool  # fetch again what is there
+    adopt: Folder | Sequence[Folder]  # other folders of this machine that may hold what is wanted
     prefer_source: str | None  # "huggingface", "modelscope" or "auto"
     token: str | None  # Hugging Face's; default: as its own tools find it
     modelscope_token: str | None  # the same of ModelScope
@@ -62,6 +63,9 @@ def _parsed(name: str, value: Any) -> Any:
     match name:
         case "dir" | "ca_bundle":
             return expanded(os.fspath(value))
+        case "adopt":
+            folders = (value,) if isinstance(value, str | os.PathLike) else value
+            return tuple(expanded(os.fspath(folder)) for folder in folders)
         case "include" | "exclude":
             return (value,) if isinstance(value, str) else tuple(value)
         case "limit_rate":

@@ -7,7 +7,7 @@ nothing is changed. Nothing here is a proof; that is `engine.upkeep`'s.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from typing import Any, Final
 from acestep_fetch.catalogue import ComponentEntry, Model, load_catalogue
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.model import Digest, RepoId
+from acestep_fetch.core.plain import plain_fields
 from acestep_fetch.engine.readiness import look
 from acestep_fetch.options import Options
 from acestep_fetch.storage.begun import Begun, BegunFile, all_begun
@@ -86,7 +87,7 @@ class ModelState:
         return share(self.held, self.size)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"share": self.share}
+        return plain_fields(self) | {"share": self.share}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ class Asked:
         return share(self.held, self.size)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"share": self.share}
+        return plain_fields(self) | {"share": self.share}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +166,9 @@ class Status:
         return {
             "folder": self.folder,
             "complete": self.complete,
-            "running": asdict(self.running) if self.running else None,
+            "running": plain_fields(self.running) if self.running else None,
             "models": [each.to_dict() for each in self.asked],
-            "parts": [asdict(part) for part in self.parts],
+            "parts": [plain_fields(part) for part in self.parts],
             "kill_costs": KILL_COSTS,
         }
 

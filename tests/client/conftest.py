@@ -18,7 +18,7 @@ MODELS = ("main", "acestep-v15-sft", "acestep-5Hz-lm-0.6B")
 LM = "acestep-5Hz-lm-0.6B"
 LARGE = "someone/large"
 SIZE = 60 * MIB
-LINK = 8e6  # bytes a second of each hub: a large file takes some four seconds
+LINK = 16e6  # bytes a second of each hub: a large file takes some two seconds
 
 
 @pytest.fixture(scope="session")
