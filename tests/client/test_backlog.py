@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from acestep_fetch.client.backlog import Backlog
@@ -41,6 +41,7 @@ def parted(events: list[Event]) -> list[Note | dict[tuple[str, str, str], int]]:
     return found
 
 
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(EVENTS), st.sets(st.integers(0, 50)))
 def test_whoever_takes_whenever_hears_the_same(events: list[Event], looks: set[int]) -> None:
     backlog = Backlog(lambda: None)
@@ -53,6 +54,7 @@ def test_whoever_takes_whenever_hears_the_same(events: list[Event], looks: set[i
     assert parted(heard) == parted(events)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(EVENTS, min_size=1))
 def test_it_wakes_once_until_all_is_taken(events: list[Event]) -> None:
     woken = list[int]()
