@@ -22,6 +22,8 @@ COMMANDS: Final = (
     Command("list", "listing", "the models, what is here"),
     Command("verify", "verify", "compare with the digests"),
     Command("repair", "repair", "fetch what is damaged"),
+    Command("lock", "lock", "write down what is fetched"),
+    Command("sums", "sums", "digests for sha256sum -c"),
     Command("serve", "serve", "share models on the LAN"),
 )
 BY_NAME: Final = {command.name: command for command in COMMANDS}

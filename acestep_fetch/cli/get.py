@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from acestep_fetch import __version__
-from acestep_fetch.cli.arguments import add_folder, add_output, add_selection, add_sources, add_transfer, options_of
+from acestep_fetch.cli.arguments import (
+    add_folder,
+    add_lock,
+    add_output,
+    add_selection,
+    add_sources,
+    add_transfer,
+    options_of,
+)
 from acestep_fetch.options import Options
 
 if TYPE_CHECKING:
@@ -34,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     )
     what = top.add_argument_group("what to fetch (nothing named: the main model)")
     add_selection(what)
+    add_lock(what)
     what.add_argument("-l", "--list", action="store_true", help="show the models and end")
     what.add_argument("-f", "--force", action="store_true", help="fetch again what is there")
     what.add_argument("-n", "--dry-run", action="store_true", help="show what would be done and end")
