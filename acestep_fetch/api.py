@@ -121,14 +121,14 @@ def lock(
 
 def relocked(path: Path, options: Options, listener: Listener | None = None) -> tuple[Lock | None, Lock]:
     """The lock at `path` (None for none), and what `lock` would write there."""
-    from acestep_fetch.transport.lookups import run_async
-
     old = read_lock(path) if path.exists() else None
     options = replace(options, lock=path if old and not (options.models or options.all_models) else None)
     models = wanted_models(options)
     if options.offline:
         new = lock_received(models, Layout(choose_folder(options.directory)[0]), options)
     else:
+        from acestep_fetch.transport.lookups import run_async
+
         new = run_async(_lock_listed(models, replace(options, lock=None), old or Lock(), listener))
     return old, (old or Lock()).updated(new.models)
 
