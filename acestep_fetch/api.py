@@ -8,17 +8,23 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acestep_fetch import __version__
 from acestep_fetch.catalogue import Model, load_catalogue
 from acestep_fetch.catalogue.models import MAIN
-from acestep_fetch.core.errors import UsageError
+from acestep_fetch.core.errors import LockedError, UsageError
 from acestep_fetch.core.events import Event, Listener, Note, RunStarted
-from acestep_fetch.engine.readiness import look
+from acestep_fetch.core.lock import LOCK_NAME, Lock
+from acestep_fetch.engine.readiness import Ready, look, not_ready
+from acestep_fetch.engine.received import lock_received, refuse_changes
+from acestep_fetch.engine.recorded import Record, record_of, record_of_lock
 from acestep_fetch.engine.report import Ledger, Report, finished
 from acestep_fetch.options import Options
 from acestep_fetch.storage.layout import Layout, choose_folder
+from acestep_fetch.storage.lockfile import read_lock, write_lock
 from acestep_fetch.storage.receipts import Receipt
 
 if TYPE_CHECKING:
@@ -27,33 +33,42 @@ if TYPE_CHECKING:
     from acestep_fetch.engine.opening import Network
     from acestep_fetch.engine.plan import Plan
 
-__all__ = ["Report", "fetch_async", "guarded", "plan_of", "up_to_date", "wanted_models"]
+__all__ = ["Report", "fetch_async", "guarded", "lock", "plan_of", "up_to_date", "wanted_models"]
 
 
 def up_to_date(options: Options, listener: Listener | None = None) -> Report | None:
-    """The report of a run with nothing to do; None (and nothing told) where there is something to do.
+    """The report of a run with nothing to do, or nothing that it may do (`Options.offline`, a lock without the model);
+    None (and nothing told) where there is something to do.
 
-    Opens no socket, not even an event loop's. Raises `UsageError` for an unknown name.
+    Opens no socket, not even an event loop's. Raises `UsageError` for an unknown name and a lock that cannot be read.
     """
     began, ledger = time.monotonic(), Ledger()
     folder, note = choose_folder(options.directory)
-    models = wanted_models(options)
-    found = {model.name: ready for model in models if (ready := look(model, Layout(folder), options))}
-    missing = [model for model in models if model.name not in found]
-    if not found or not all(options.all_models and model.announced for model in missing):
-        return None  # what is only announced is asked for again when there is something else to ask
+    layout, models = Layout(folder), wanted_models(options)
+    found, error = dict[str, Ready](), None
+    try:
+        records = _locked_records(options, models)
+        found = {m.name: ready for m in models if (ready := look(m, layout, options, records.get(m.name)))}
+        missing = [model for model in models if model.name not in found]
+        if not found or not all(options.all_models and model.announced for model in missing):
+            if not options.offline:
+                return None  # what is only announced is asked for again when there is something else to ask
+            error = not_ready(missing, layout, options, records)
+    except LockedError as exc:
+        error = exc
     tell = _teller(ledger, listener)
-    tell(RunStarted(__version__, str(folder), tuple(found)))
+    tell(RunStarted(__version__, str(folder), tuple(m.name for m in models) if error else tuple(found)))
     for event in [*([Note("info", note)] if note else []), *(e for ready in found.values() for e in ready.events)]:
         tell(event)
     report = Report(
-        exit_code=0,
-        models=dict.fromkeys(found, "ready"),
+        exit_code=error.exit_code if error else 0,
+        models={m.name: "ready" if m.name in found else "failed" for m in models if error or m.name in found},
         folders=tuple(folder for ready in found.values() for folder in ready.folders),
         bytes_fetched=0,
         bytes_reused=ledger.bytes_reused,
         by_source={},
         seconds=time.monotonic() - began,
+        error=error,
     )
     tell(finished(report, ledger))
     return report
@@ -64,6 +79,54 @@ def plan_of(report: Report, options: Options) -> Plan:
     from acestep_fetch.engine import plan as planned
 
     return planned.plan_of(report, Layout(choose_folder(options.directory)[0]))
+
+
+def lock(
+    path: Path | None = None,
+    options: Options | None = None,
+    listener: Listener | None = None,
+    *,
+    update: bool = False,
+) -> Lock:
+    """Writes down which bytes the models are that `options` name (with nothing named: those of the lock at `path`, else
+    main), and returns it. The hubs are asked for their lists; `Options.offline` takes what was received here.
+
+    Raises `LockedError` where a lock at `path` says something else and is not to be `update`d, and the `FetchError` of
+    a model that cannot be locked.
+    """
+    path, options = path or Path(LOCK_NAME), options or Options.from_environment()
+    old, new = relocked(path, options, listener)
+    if old is not None and not update:
+        refuse_changes(path, old, new)
+    if new != old:
+        write_lock(path, new)
+    return new
+
+
+def relocked(path: Path, options: Options, listener: Listener | None = None) -> tuple[Lock | None, Lock]:
+    """The lock at `path` (None for none), and what `lock` would write there."""
+    old = read_lock(path) if path.exists() else None
+    options = replace(options, lock=path if old and not (options.models or options.all_models) else None)
+    models = wanted_models(options)
+    if options.offline:
+        new = lock_received(models, Layout(choose_folder(options.directory)[0]), options)
+    else:
+        from acestep_fetch.transport.lookups import run_async
+
+        new = run_async(_lock_listed(models, replace(options, lock=None), old or Lock(), listener))
+    return old, (old or Lock()).updated(new.models)
+
+
+async def _lock_listed(models: Sequence[Model], options: Options, old: Lock, listener: Listener | None) -> Lock:
+    from acestep_fetch.engine.context import Context
+    from acestep_fetch.engine.locking import lock_listed
+    from acestep_fetch.engine.session import unwrapped
+    from acestep_fetch.storage.threads import Disk
+
+    with Disk() as disk:
+        context = Context(options, Layout(choose_folder(options.directory)[0]), disk, _teller(Ledger(), listener))
+        async with _connect(options) as network, unwrapped():
+            return await lock_listed(models, network, old, context)
 
 
 async def fetch_async(
@@ -80,7 +143,7 @@ async def fetch_async(
     is still told, with the exit code of a stop. A listener that raises is logged and otherwise ignored.
 
     `record` is what a model was when it was fetched: it is made that again, from wherever its bytes can still be had,
-    whatever the hubs have by now. `options` name that one model then.
+    whatever the hubs have by now. `options` name that one model then, and a lock of theirs is not looked at.
 
     A run that stands still without a reason ends with `StuckError`. Where the event loop itself is blocked, or the end
     stands still too, nothing can end it but a `host`; without one, that is logged.
@@ -93,6 +156,8 @@ async def fetch_async(
     from acestep_fetch.storage.threads import Disk
 
     options = options or Options.from_environment()
+    if options.offline and (report := up_to_date(options, listener)):
+        return report
     folder, note = choose_folder(options.directory)
     ledger, began = Ledger(), time.monotonic()
     with Disk() as disk:
@@ -104,7 +169,9 @@ async def fetch_async(
             context.emit(RunStarted(__version__, str(folder), tuple(model.name for model in models)))
             if note:
                 context.emit(Note("info", note))
-            ending.session = Session(context, models, lambda: _connect(options), record)
+            records = _locked_records(options, models) if record is None else {record.model: record_of(record)}
+            known = {name: each for name, each in records.items() if each}
+            ending.session = Session(context, models, lambda: _connect(options), known)
             async with watchdog:
                 await in_order(ending.session.run(), context, lambda: ending.hurry(watchdog.error))
     return ending.report
@@ -137,14 +204,41 @@ def guarded(listener: Listener) -> Listener:
 
 
 def wanted_models(options: Options) -> Sequence[Model]:
-    """What to make ready, main first as upstream does. Raises `UsageError` for an unknown name."""
+    """What to make ready, main first as upstream does; where a lock is given and nothing named, what that has. Raises
+    `UsageError` for an unknown name and a lock that cannot be read."""
     catalogue = load_catalogue()
+    if options.lock and not (options.models or options.all_models):
+        named = catalogue.bring(model.repo for model in read_lock(options.lock).models)
+        return tuple(model for model in named if not (options.skip_main and model.name == MAIN))
     models = catalogue.models if options.all_models else catalogue.bring(options.models or (MAIN,))
     main = catalogue.find(MAIN)
     others = tuple(model for model in models if model != main)
     if options.skip_main and not others:
         raise UsageError("--skip-main leaves nothing to fetch", hint="name a model with --model")
     return others if options.skip_main else (main, *others)
+
+
+def _locked_records(options: Options, models: Sequence[Model]) -> dict[str, Record | None]:
+    """What `options.lock` says of each of `models`; nothing where there is no lock. Raises `UsageError`, and
+    `LockedError` where it lacks one (that is published)."""
+    if options.lock is None:
+        return {}
+    if options.revision:
+        raise UsageError("--revision and a lock exclude each other", hint="the lock names the commits already")
+    lock, records = read_lock(options.lock), dict[str, Record | None]()
+    for model in models:
+        found = lock.find(model.name)
+        if found and found.repo == str(model.repo):
+            records[model.name] = record_of_lock(found, options.lock.name)
+        elif found or not (options.all_models and model.announced):
+            has = f"has it as {found.repo}" if found else "does not have it"
+            raise LockedError(
+                f"{model.name} ({model.repo}): {options.lock} {has}",
+                hint=f"`acestep-fetch lock --update --skip-main --model {model.repo}` adds it"
+                if model.name != MAIN
+                else "--skip-main leaves it out, `acestep-fetch lock --update --model main` adds it",
+            )
+    return records
 
 
 @asynccontextmanager

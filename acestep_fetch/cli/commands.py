@@ -28,6 +28,8 @@ COMMANDS: Final = (
     Command("verify", "verify", "compare with the digests"),
     Command("repair", "repair", "fetch what is damaged"),
     Command("clean", "clean", "drop unfinished downloads"),
+    Command("lock", "lock", "write down what is fetched"),
+    Command("sums", "sums", "digests for sha256sum -c"),
     Command("serve", "serve", "share models on the LAN"),
     Command("version", "version", "versions, for bug reports"),
 )

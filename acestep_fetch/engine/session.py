@@ -7,7 +7,7 @@ why the network comes in as a function that is called only when there is somethi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -19,13 +19,13 @@ from acestep_fetch.core.errors import FetchError, LeaseError
 from acestep_fetch.core.events import Waiting
 from acestep_fetch.engine.components import ModelWork
 from acestep_fetch.engine.context import Context
+from acestep_fetch.engine.listing import Select
 from acestep_fetch.engine.opening import Network, Opening
 from acestep_fetch.engine.readiness import look, selection_of
-from acestep_fetch.engine.recorded import record_of
+from acestep_fetch.engine.recorded import Record, record_of
 from acestep_fetch.engine.report import FileReport
 from acestep_fetch.storage import platform, receipts
 from acestep_fetch.storage.lease import Holder, Lease
-from acestep_fetch.storage.receipts import Receipt
 from acestep_fetch.storage.sweeping import sweep
 
 if TYPE_CHECKING:
@@ -41,10 +41,9 @@ class Session:
     """Use once: `run` it, then read `works` and `plan`."""
 
     def __init__(
-        self, context: Context, models: Sequence[Model], connect: Connect, receipt: Receipt | None = None
+        self, context: Context, models: Sequence[Model], connect: Connect, records: Mapping[str, Record] | None = None
     ) -> None:
-        self._record = record_of(receipt) if receipt else None
-        self.works = [ModelWork(model, record=self._record) for model in models]
+        self.works = [ModelWork(model, record=(records or {}).get(model.name)) for model in models]
         self.plan: tuple[FileReport, ...] = ()
         self.unavailable = list[Model]()
         self._context, self._connect = context, connect
@@ -63,8 +62,9 @@ class Session:
             if self._context.options.adopt_only and await self._recorded():
                 await self._adopt_recorded()
                 return
-            async with self._connect() as network, _unwrapped(), asyncio.TaskGroup() as group:
-                pins = self._record.pins if self._record else {}
+            async with self._connect() as network, unwrapped(), asyncio.TaskGroup() as group:
+                self._select(network.select)
+                pins = {work.model.repo: work.record.pins for work in self.open_works if work.record}
                 opening = Opening([work.model.repo for work in self.open_works], network, group, self._context, pins)
                 transport = await opening.transport()
                 engine = await asyncio.to_thread(import_module, "acestep_fetch.engine.run")  # slow, and not needed yet
@@ -87,7 +87,7 @@ class Session:
 
     async def _adopt_recorded(self) -> None:
         engine = await asyncio.to_thread(import_module, "acestep_fetch.engine.run")
-        async with _unwrapped(), asyncio.TaskGroup() as group:
+        async with unwrapped(), asyncio.TaskGroup() as group:
             run: Run = engine.Run(self.works, (), None, None, group, self._context)
             try:
                 await run.fetch()
@@ -98,9 +98,17 @@ class Session:
     def open_works(self) -> list[ModelWork]:
         return [work for work in self.works if not work.settled]
 
+    def _select(self, select: Select) -> None:
+        """Of what is recorded of whole models, only what is asked for."""
+        options = self._context.options
+        for work in self.open_works if options.include or options.exclude else ():
+            if work.record:
+                work.record = work.record.only(lambda paths: select(paths, options.include, options.exclude))
+
     async def _look_for_ready(self) -> None:
+        layout, options = self._context.layout, self._context.options
         for work in self.open_works:
-            ready = await self._context.disk.run(look, work.model, self._context.layout, self._context.options)
+            ready = await self._context.disk.run(look, work.model, layout, options, work.record)
             if ready:
                 work.ready, work.folders = True, ready.folders
                 for event in ready.events:
@@ -159,7 +167,7 @@ def _busy(holder: Holder) -> LeaseError:
 
 
 @asynccontextmanager
-async def _unwrapped() -> AsyncIterator[None]:
+async def unwrapped() -> AsyncIterator[None]:
     """A task group's single cause, as itself."""
     try:
         yield
