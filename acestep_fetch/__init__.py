@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from acestep_fetch import compat, events
-    from acestep_fetch.client.calls import ensure, fetch, models, plan, status, verify
+    from acestep_fetch.client.calls import ensure, fetch, lock, models, plan, status, verify
     from acestep_fetch.client.settings import Settings
     from acestep_fetch.client.streaming import AsyncClient, Download
     from acestep_fetch.core.errors import (
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         StuckError,
         UsageError,
     )
+    from acestep_fetch.core.lock import Lock
     from acestep_fetch.engine.plan import Plan
     from acestep_fetch.engine.report import FileReport, Report
     from acestep_fetch.engine.standing import ModelState, State, Status
@@ -49,6 +50,7 @@ __all__ = [
     "IncompleteError",
     "IntegrityError",
     "LeaseError",
+    "Lock",
     "LockedError",
     "ModelState",
     "NetworkError",
@@ -69,6 +71,7 @@ __all__ = [
     "ensure",
     "events",
     "fetch",
+    "lock",
     "models",
     "plan",
     "status",
@@ -76,9 +79,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "client.calls": ("ensure", "fetch", "models", "plan", "status", "verify"),
+    "client.calls": ("ensure", "fetch", "lock", "models", "plan", "status", "verify"),
     "client.settings": ("Settings",),
     "client.streaming": ("AsyncClient", "Download"),
+    "core.lock": ("Lock",),
     "engine.plan": ("Plan",),
     "engine.report": ("FileReport", "Report"),
     "engine.standing": ("ModelState", "State", "Status"),

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Unpack
 
 from acestep_fetch import api
 from acestep_fetch.client.settings import Folder, Settings, layout_of, options_for
+from acestep_fetch.core.lock import LOCK_NAME
 from acestep_fetch.options import Options
 
 if TYPE_CHECKING:
     from acestep_fetch.client.running import Cancel
     from acestep_fetch.core.events import Listener
+    from acestep_fetch.core.lock import Lock
     from acestep_fetch.engine.plan import Plan
     from acestep_fetch.engine.report import Report
     from acestep_fetch.engine.standing import ModelState, Status
@@ -77,6 +79,27 @@ def plan(
     """
     asked = replace(options_for(models, options, settings), dry_run=True)
     return api.plan_of(_report(asked, on_event, cancel), asked)
+
+
+def lock(
+    *models: str,
+    path: Folder = LOCK_NAME,
+    update: bool = False,
+    options: Options | None = None,
+    on_event: Listener | None = None,
+    **settings: Unpack[Settings],
+) -> Lock:
+    """Writes down at `path` which bytes `models` are; none named means those of the lock that is there, else main.
+
+    Asks the hubs for their lists and fetches nothing; with `offline` it takes what was received here. `on_event` is
+    called in another thread. Raises `LockedError` where the lock that is there says something else, unless it is to be
+    `update`d, and the `FetchError` of a model that cannot be locked.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    asked = options_for(models, options, settings)
+    with ThreadPoolExecutor(1, thread_name_prefix="acestep-fetch") as pool:  # a loop may be running in this one
+        return pool.submit(api.lock, Path(path), asked, on_event, update=update).result()
 
 
 def verify(

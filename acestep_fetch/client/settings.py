@@ -25,6 +25,8 @@ class Settings(TypedDict, total=False):
     exclude: str | Sequence[str]  # and none that matches one of these
     revision: str | None  # a branch, tag or commit
     force: bool  # fetch again what is there
+    lock: Folder | None  # a lock's file: nothing but what that says
+    offline: bool  # open no socket: what is not ready is an error
     adopt: Folder | Sequence[Folder]  # other folders of this machine that may hold what is wanted
     prefer_source: str | None  # "huggingface", "modelscope" or "auto"
     token: str | None  # Hugging Face's; default: as its own tools find it
@@ -61,7 +63,7 @@ def layout_of(folder: Folder | None) -> Layout:
 
 def _parsed(name: str, value: Any) -> Any:
     match name:
-        case "dir" | "ca_bundle":
+        case "dir" | "ca_bundle" | "lock":
             return expanded(os.fspath(value))
         case "adopt":
             folders = (value,) if isinstance(value, str | os.PathLike) else value

@@ -69,6 +69,11 @@ class Lock:
         both = {model.name: model for model in (*self.models, *models)}
         return Lock(tuple(both.values()))
 
+    def to_dict(self) -> dict[str, Any]:
+        """What the lock's file says."""
+        said: dict[str, Any] = json.loads(render(self))
+        return said
+
 
 def shown(file: RemoteFile) -> str:
     """What a file is, for people."""

@@ -14,7 +14,7 @@ from tests.end_to_end.conftest import Hubs, hubs
 from tests.support.trees import make_catalogue, make_repo
 
 MIB = 1 << 20
-MODELS = ("main", "acestep-v15-sft", "acestep-5Hz-lm-0.6B")
+MODELS = ("main", "acestep-v15-sft", "acestep-v15-base", "acestep-5Hz-lm-0.6B")
 LM = "acestep-5Hz-lm-0.6B"
 LARGE = "someone/large"
 SIZE = 60 * MIB

@@ -198,6 +198,21 @@ def test_a_plan_changes_nothing(here: Path, pair: Hubs) -> None:
     assert again.bytes_here == sum(file.size for file in again.files if file.model == LM) > 0
 
 
+async def test_a_lock_holds_what_may_be_fetched(here: Path, pair: Hubs) -> None:
+    """On a running loop, which no function minds."""
+    lock = af.lock(LM, path="a.lock")
+    assert lock.to_dict() == json.loads((here / "a.lock").read_text())
+    assert af.fetch(lock="a.lock").models == {LM: "ready"}
+    with pytest.raises(af.LockedError) as caught:
+        af.fetch("acestep-v15-sft", lock="a.lock")
+    assert (caught.value.exit_code, caught.value.retryable) == (12, False)
+    asked = len(pair.hf.recorder.entries) + len(pair.ms.recorder.entries)
+    assert af.ensure(LM, offline=True) == (here / "checkpoints" / LM,)
+    with pytest.raises(af.IncompleteError):
+        af.ensure("main", offline=True)
+    assert len(pair.hf.recorder.entries) + len(pair.ms.recorder.entries) == asked
+
+
 def test_damage_is_found_and_models_tell_where_they_stand(here: Path, pair: Hubs) -> None:
     with pytest.raises(af.IncompleteError):
         af.verify()
@@ -249,7 +264,7 @@ def test_the_stream_and_the_api_have_the_same_events(here: Path, pair: Hubs) -> 
     [
         ("import acestep_fetch", NETWORK | {"asyncio", "socket", "dataclasses", "logging", "tomllib"}),
         (
-            "from acestep_fetch import fetch, ensure, plan, verify, models, status, Report, FetchError",
+            "from acestep_fetch import fetch, ensure, plan, verify, models, status, lock, Report, FetchError",
             NETWORK | {"asyncio"},
         ),
         ("import acestep_fetch as af; af.models(); af.status()", NETWORK | {"asyncio"}),

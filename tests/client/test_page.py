@@ -29,6 +29,9 @@ SAYS = (
     r"(.* can be loaded\n){2}\{'main': 'ready', 'acestep-5Hz-lm-0.6B': 'ready'\}\n",
     r"later, then\n\d+ [1-9]\d*\n",
     r"200, a song with .*/served/.*\n",
+    r"[1-9]\d* bytes to fetch, \d+ left on the disk \n(\w+ acestep-v15-base/\S+ \d+ .*\n)+"
+    r"main ready 100% .*\nacestep-v15-sft ready 100% .*\nacestep-5Hz-lm-0.6B ready 100% .*\n",
+    r"\d+ files\n",
     r"(.* all right\n){3}",
 )
 
@@ -77,7 +80,7 @@ def test_every_block_is_typed_and_a_wrong_use_is_not(tmp_path: Path) -> None:
 
 
 def test_the_page_has_every_function_setting_and_error() -> None:
-    for name in ("fetch", "ensure", "verify"):
+    for name in ("fetch", "ensure", "plan", "lock", "verify", "models", "status"):
         assert f"| `{name}(" in PAGE
     assert [name for name in Settings.__annotations__ if f"`{name}`" not in PAGE] == []
     kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.FetchError)}
