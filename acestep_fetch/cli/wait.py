@@ -107,7 +107,11 @@ def _names(waiting: Sequence[Model]) -> str:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)  # argparse tells of a ValueError
+    """Raises `UsageError`."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
     if not 0 <= seconds < float("inf"):
-        raise UsageError(f"--timeout {text}: it is a number of seconds, 0 or more")
+        raise UsageError(f"--timeout: {text!r} is not a number of seconds, 0 or more")
     return seconds

@@ -6,24 +6,27 @@ nothing is changed. Nothing here is a proof; that is `engine.upkeep`'s.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Final
 
-from acestep_fetch.catalogue import ComponentEntry, Model, load_catalogue
+from acestep_fetch.catalogue import Catalogue, ComponentEntry, Model, load_catalogue
 from acestep_fetch.core.errors import UsageError
-from acestep_fetch.core.model import Digest, RepoId
+from acestep_fetch.core.model import RepoId
 from acestep_fetch.core.plain import plain_fields
 from acestep_fetch.engine.readiness import look
+from acestep_fetch.engine.records import Record, Records
 from acestep_fetch.options import Options
-from acestep_fetch.storage.begun import Begun, BegunFile, all_begun
+from acestep_fetch.storage import platform
+from acestep_fetch.storage.begun import Begun
 from acestep_fetch.storage.journal import PIECE
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.lease import Holder, Lease
-from acestep_fetch.storage.parts import held_bytes
-from acestep_fetch.storage.receipts import Receipt, all_receipts, compare
+from acestep_fetch.storage.receipts import Receipt
 
 KILL_COSTS: Final = PIECE  # bytes of one connection that are fetched again after a kill, at the most
 
@@ -174,23 +177,32 @@ class Status:
 
 
 def models(layout: Layout) -> tuple[ModelState, ...]:
-    """Every model of the catalogue in its order, then the others that are here."""
-    records, catalogue = _Records(layout), load_catalogue()
-    known = {model.name: model for model in catalogue.known}
-    others = {repo: name for name, repo in records.names() if name not in {model.name for model in catalogue.models}}
-    foreign = [known.get(name) or Model(name, RepoId.parse(repo)) for repo, name in sorted(others.items())]
-    return tuple(_model_state(model, records) for model in (*catalogue.models, *foreign))
+    """Every model of the catalogue in its order, then the others that are here. Raises `DiskError` where the folder
+    cannot be read."""
+    catalogue = load_catalogue()
+    with _explained(layout):
+        records = Records(layout)
+        return tuple(_model_state(each, records) for each in (*catalogue.models, *_others(records, catalogue)))
 
 
 def status(layout: Layout) -> Status:
-    """Who is at work, what was asked for, and what is left over."""
-    holder, records = Lease.holder(layout.lease), _Records(layout)
-    return Status(
-        folder=str(layout.root),
-        running=_running(holder) if holder else None,
-        asked=tuple(records.asked()),
-        parts=tuple(_parts(layout, records)),
-    )
+    """Who is at work, what was asked for, and what is left over. Raises `DiskError` where the folder cannot be read."""
+    with _explained(layout):
+        holder, records = Lease.holder(layout.lease), Records(layout)
+        return Status(
+            folder=str(layout.root),
+            running=_running(holder) if holder else None,
+            asked=tuple(_all_asked(records)),
+            parts=tuple(_parts(layout, records)),
+        )
+
+
+@contextmanager
+def _explained(layout: Layout) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise platform.explain(exc, exc.filename or layout.root) from exc
 
 
 def missing(wanted: Iterable[Model], layout: Layout, options: Options) -> tuple[Model, ...]:
@@ -209,105 +221,58 @@ def _running(holder: Holder) -> Running:
     return Running(holder.pid, holder.host, holder.since, holder.models, holder.done, holder.total)
 
 
-class _Records:
-    """Receipts and what was begun, read once, and the bytes that are here of what they speak of."""
-
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
-        self.receipts = list(all_receipts(layout.receipts))
-        self.begun = list(all_begun(layout))
-        self._damaged = {id(receipt): set(compare(receipt, layout.root).damaged) for receipt in self.receipts}
-        self._vouched = {f.path: f for r in self.receipts for f in r.files if f.path not in self._damaged[id(r)]}
-        self._doubted = set[str]().union(*self._damaged.values()) - self._vouched.keys()
-        self._in_parts = dict[Digest, int]()
-
-    def names(self) -> set[tuple[str, str]]:
-        """Of models with their repositories, as far as these can be understood."""
-        records: list[Receipt | Begun] = [*self.receipts, *self.begun]
-        return {(each.model, each.repo) for each in records if _is_repository(each.repo)}
-
-    def is_ready(self, receipt: Receipt) -> bool:
-        return not self._damaged[id(receipt)]
-
-    def held(self, record: Receipt | Begun) -> Mapping[str, int]:
-        """The bytes that are here of each of its files, by the path under the checkpoints folder."""
-        if isinstance(record, Receipt):
-            damaged = self._damaged[id(record)]
-            return {file.path: 0 if file.path in damaged else file.size for file in record.files}
-        return {file.path: self._held(file) for file in record.files}
-
-    def _held(self, file: BegunFile) -> int:
-        """Under its final name, staged, or in a part file."""
-        staged = self.layout.staged(file.component) / file.inside
-        if self._may_be_final(file) or _size(staged) == file.size:
-            return file.size
-        return min(self.in_part(file.digest, file.size), file.size)
-
-    def _may_be_final(self, file: BegunFile) -> bool:
-        """By a receipt that vouches for it, else by its size."""
-        if vouched := self._vouched.get(file.path):
-            theirs = vouched.sha256 if file.digest.kind == "sha256" else vouched.git_sha1
-            return vouched.size == file.size and theirs in (None, file.digest.hex)
-        return file.path not in self._doubted and _size(self.layout.root / file.path) == file.size
-
-    def in_part(self, digest: Digest, size: int) -> int:
-        """The bytes that the part file of this content holds, as its journal says."""
-        if digest not in self._in_parts:
-            try:
-                self._in_parts[digest] = held_bytes(self.layout.part(digest), digest, size)
-            except OSError:
-                self._in_parts[digest] = 0
-        return self._in_parts[digest]
-
-    def asked(self) -> Iterable[Asked]:
-        """What was asked for, each selection by itself."""
-        begun = {(each.repo, _key(each.selection)): each for each in self.begun}
-        for receipt in self.receipts:
-            other = begun.pop((receipt.repo, _key(receipt.selection)), None)
-            if self.is_ready(receipt):
-                yield self._asked(receipt, State.READY)
-            else:
-                yield self._asked(other, State.PARTIAL) if other else self._asked(receipt, State.CHANGED)
-        for each in begun.values():
-            yield self._asked(each, State.PARTIAL)
-
-    def _asked(self, record: Receipt | Begun, state: State) -> Asked:
-        folders = dict.fromkeys(file.path.partition("/")[0] for file in record.files if "/" in file.path)
-        return Asked(
-            model=record.model,
-            repo=record.repo,
-            selection=record.selection,
-            state=state,
-            size=record.size,
-            held=sum(self.held(record).values()),
-            folders=tuple(str(self.layout.final(name)) for name in folders),
-        )
+def _files(folder: Path) -> Iterable[tuple[str, int]]:
+    """What is staged of a model of which nobody left word."""
+    for path in folder.rglob("*") if folder.is_dir() else ():
+        with suppress(FileNotFoundError):  # it has got its final name meanwhile
+            found = path.stat()
+            if S_ISREG(found.st_mode):
+                yield path.relative_to(folder).as_posix(), found.st_size
 
 
-def _is_repository(text: str) -> bool:
-    try:
-        RepoId.parse(text)
-    except UsageError:
-        return False
-    return True
+def _all_asked(records: Records) -> Iterator[Asked]:
+    """Each selection by itself; of what is fetched anew or repaired, only that."""
+    begun = {(each.repo, _key(each.selection)): each for each in records.begun}
+    for receipt in records.receipts:
+        other = begun.pop((receipt.repo, _key(receipt.selection)), None)
+        if records.is_ready(receipt):
+            yield _asked(receipt, State.READY, records)
+        else:
+            yield _asked(other, State.PARTIAL, records) if other else _asked(receipt, State.CHANGED, records)
+    for each in begun.values():
+        yield _asked(each, State.PARTIAL, records)
 
 
 def _key(selection: Mapping[str, Any]) -> str:
     return repr(sorted(selection.items()))
 
 
-def _size(path: Path) -> int | None:
+def _asked(record: Record, state: State, records: Records) -> Asked:
+    folders = dict.fromkeys(file.path.partition("/")[0] for file in record.files if "/" in file.path)
+    return Asked(
+        model=record.model,
+        repo=record.repo,
+        selection=record.selection,
+        state=state,
+        size=record.size,
+        held=sum(records.held(record).values()),
+        folders=tuple(str(records.layout.final(name)) for name in folders),
+    )
+
+
+def _others(records: Records, catalogue: Catalogue) -> list[Model]:
+    """Models that are here, or were begun, and are not in the list of everything."""
+    listed, known = {model.name for model in catalogue.models}, {model.name: model for model in catalogue.known}
+    found = {record.model: record.repo for record in records.all if record.model not in listed}
+    others = [known.get(name) or _foreign(name, repo) for name, repo in sorted(found.items())]
+    return [model for model in others if model]
+
+
+def _foreign(name: str, repo: str) -> Model | None:
     try:
-        return path.stat().st_size
-    except OSError:
-        return None
-
-
-def _files(folder: Path) -> Iterable[tuple[str, int]]:
-    """What is staged of a model of which nobody left word."""
-    for path in folder.rglob("*") if folder.is_dir() else ():
-        if path.is_file():
-            yield path.relative_to(folder).as_posix(), _size(path) or 0
+        return Model(name, RepoId.parse(repo))
+    except UsageError:
+        return None  # somebody has written into the record
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +285,7 @@ class _Bytes:
     whole: bool
 
     @classmethod
-    def of(cls, model: Model, mine: Sequence[Receipt | Begun], records: _Records) -> _Bytes:
+    def of(cls, model: Model, mine: Sequence[Record], records: Records) -> _Bytes:
         whole = next((each for each in mine if not each.selection), None)
         sizes = {file.path: file.size for each in ([whole] if whole else mine) for file in each.files}
         held = {path: count for each in ([whole] if whole else mine) for path, count in records.held(each).items()}
@@ -330,7 +295,7 @@ class _Bytes:
         return cls(sizes, held, whole is not None)
 
 
-def _model_state(model: Model, records: _Records) -> ModelState:
+def _model_state(model: Model, records: Records) -> ModelState:
     layout, repo = records.layout, str(model.repo)
     receipts = [r for r in records.receipts if (r.model, r.repo) == (model.name, repo)]
     begun = [b for b in records.begun if (b.model, b.repo) == (model.name, repo)]
@@ -371,7 +336,7 @@ def _inside(component: str, by_path: Mapping[str, int]) -> int:
     return sum(size for path, size in by_path.items() if path.startswith(f"{component}/"))
 
 
-def _state(model: Model, receipts: Iterable[Receipt], begun: Iterable[Begun], records: _Records) -> State:
+def _state(model: Model, receipts: Iterable[Receipt], begun: Iterable[Begun], records: Records) -> State:
     receipt = next((receipt for receipt in receipts if not receipt.selection), None)
     if receipt and records.is_ready(receipt):
         return State.READY
@@ -386,7 +351,7 @@ def _state(model: Model, receipts: Iterable[Receipt], begun: Iterable[Begun], re
     return State.ANNOUNCED if model.announced else State.ABSENT
 
 
-def _parts(layout: Layout, records: _Records) -> Iterable[Part]:
+def _parts(layout: Layout, records: Records) -> Iterable[Part]:
     """The part files, those that somebody left word of first."""
     named = {file.digest: (file.path, each.model) for each in records.begun for file in each.files}
     found = list[Part]()

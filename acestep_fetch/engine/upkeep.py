@@ -62,8 +62,12 @@ def _described(finding: Finding) -> dict[str, Any]:
 
 
 def recorded(layout: Layout, names: Sequence[str]) -> list[Receipt]:
-    """The receipts of the models `names`, or all. Raises `IncompleteError` for a model that has none."""
-    receipts = list(all_receipts(layout.receipts))
+    """The receipts of the models `names`, or all. Raises `IncompleteError` for a model that has none, and `DiskError`
+    where they cannot be read."""
+    try:
+        receipts = list(all_receipts(layout.receipts))
+    except OSError as exc:
+        raise platform.explain(exc, exc.filename or layout.receipts) from exc
     for name in names:
         if not any(receipt.model == name for receipt in receipts):
             raise IncompleteError(

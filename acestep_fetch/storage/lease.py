@@ -21,8 +21,8 @@ from acestep_fetch.core.errors import DiskError
 from acestep_fetch.storage import platform
 
 _ROOM: Final = 1024  # bytes of the text, always the same, so that no reader sees the end of an older one
-_GLANCES: Final = 3  # times that the lock is tried for: who looks in `Lease.holder` has it for a blink
-_BLINK: Final = 0.005  # seconds
+_GLANCES: Final = 4  # times that the lock is tried for: who looks in `Lease.holder` has it for a blink
+_BLINK: Final = 0.01  # seconds
 
 
 @dataclass(frozen=True, slots=True)
