@@ -135,6 +135,7 @@ async def fetch_async(
     *,
     host: Host | None = None,
     record: Receipt | None = None,
+    lists: Sequence[Receipt] = (),
 ) -> Report:
     """Makes the models that `options` names ready, and reports.
 
@@ -143,7 +144,8 @@ async def fetch_async(
     is still told, with the exit code of a stop. A listener that raises is logged and otherwise ignored.
 
     `record` is what a model was when it was fetched: it is made that again, from wherever its bytes can still be had,
-    whatever the hubs have by now. `options` name that one model then, and a lock of theirs is not looked at.
+    whatever the hubs have by now. `options` name that one model then, and a lock of theirs is not looked at. `lists`
+    say what models must hold (a lock does) where `options.adopt_only` is set: no hub is asked about these.
 
     A run that stands still without a reason ends with `StuckError`. Where the event loop itself is blocked, or the end
     stands still too, nothing can end it but a `host`; without one, that is logged.
@@ -171,7 +173,7 @@ async def fetch_async(
                 context.emit(Note("info", note))
             records = _locked_records(options, models) if record is None else {record.model: record_of(record)}
             known = {name: each for name, each in records.items() if each}
-            ending.session = Session(context, models, lambda: _connect(options), known)
+            ending.session = Session(context, models, lambda: _connect(options), known, lists)
             async with watchdog:
                 await in_order(ending.session.run(), context, lambda: ending.hurry(watchdog.error))
     return ending.report

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from acestep_fetch.catalogue.models import MAIN
 from acestep_fetch.cli.arguments import (
     add_folder,
     add_output,
@@ -106,5 +107,10 @@ def _print(report: Report) -> None:
     for row in adopted:
         print(f"{row.path.ljust(width)}  {size(row.size):>9}  from {row.origin}")
     took = f"{plural(len(adopted), 'file')}, {size(sum(row.size for row in adopted))} adopted"
-    left = f"{size(_left(report))} to fetch: acestep-fetch" if _left(report) else "nothing left to fetch"
+    left = f"{size(_left(report))} to fetch: {_fetching(report)}" if _left(report) else "nothing left to fetch"
     print(f"{took}; {left}" if report.files else "nothing to do")
+
+
+def _fetching(report: Report) -> str:
+    names = [name for name, state in report.models.items() if state == "partial" and name != MAIN]
+    return " ".join(["acestep-fetch", *(f"--model {name}" for name in names)])

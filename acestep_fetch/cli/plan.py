@@ -40,14 +40,16 @@ def parser() -> argparse.ArgumentParser:
     add_adoption(top)
     top.add_argument("-f", "--force", action="store_true", help="as if nothing were there")
     top.add_argument("--json", action="store_true", help="one JSON document on stdout")
-    top.add_argument("-q", "--quiet", action="store_true", help="only the table, and errors")
+    top.add_argument("-q", "--quiet", action="store_true", help="no word about --for-gpu's choice")
     top.add_argument("-v", "--verbose", action="store_true", help="every decision")
     return top
 
 
 def run(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
-    return show_plan(replace(options_of(given), dry_run=True), given, "plain")
+    options = replace(options_of(given), dry_run=True)
+    given.quiet = not given.verbose  # the table says it all
+    return show_plan(options, given, "plain")
 
 
 def show_plan(options: Options, given: argparse.Namespace, mode: Mode) -> int:

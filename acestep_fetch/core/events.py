@@ -157,6 +157,17 @@ class FileReused(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FileAdopted(Event):
+    """A file was taken from another folder of this machine, and is proven by its digest."""
+
+    name: ClassVar[str] = "file_adopted"
+    path: str
+    size: int
+    origin: str  # absolute
+    way: str  # "copy" | "reflink" | "hardlink"
+
+
+@dataclass(frozen=True, slots=True)
 class FileVerified(Event):
     name: ClassVar[str] = "file_done"
     path: str

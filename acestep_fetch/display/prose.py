@@ -85,6 +85,11 @@ class Narrator:
                 return self._detail(f"{event.path}: {units.size(event.size)}{held}")
             case ev.FileReused():
                 return self._detail(f"{event.path}: already there, {units.size(event.size)}")
+            case ev.FileAdopted():
+                how = {"copy": "copied from", "reflink": "shares its blocks with", "hardlink": "the same file as"}[
+                    event.way
+                ]
+                return self._detail(f"{event.path}: {how} {event.origin}, {units.size(event.size)}")
             case ev.FileVerified():
                 took = units.duration(event.seconds)
                 return self._detail(f"{event.path}: verified, {units.size(event.size)} in {took}, {event.digest}")

@@ -126,7 +126,7 @@ class Tally:
                 self._enter(Phase.PLANNING)
             case ev.PlanMade():
                 self._total, self._files_total = event.total, event.files
-                self._base, self._gained = event.present + event.shared + event.adoptable + event.partial, 0
+                self._base, self._gained = event.present + event.shared + event.partial, 0
                 self._enter(Phase.DOWNLOADING)
             case ev.FileStarted():
                 self._open[event.path] = _File(event.size, event.held, now)
@@ -135,7 +135,7 @@ class Tally:
                 self._count(event.path, -event.count, now)
             case ev.FileReused():
                 self._close(event.path)
-            case ev.FileVerified():
+            case ev.FileVerified() | ev.FileAdopted():
                 self._verified(event.path, event.size)
             case ev.FileFailed():
                 self._open.pop(event.path, None)

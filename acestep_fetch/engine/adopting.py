@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from acestep_fetch.core.errors import DiskError
-from acestep_fetch.core.events import Detail, Note, Waiting
+from acestep_fetch.core.events import Note, Waiting
 from acestep_fetch.core.model import Digest, RemoteFile
 from acestep_fetch.engine.context import Context
 from acestep_fetch.storage import taking
@@ -22,6 +22,7 @@ from acestep_fetch.storage.finding import Candidate, Search, candidate_at
 from acestep_fetch.storage.receipts import may_drift
 from acestep_fetch.storage.taking import HashedCopy, UnreadableError, Way
 
+_TELL_EVERY: Final = 0.5  # seconds
 _WITH_GIT: Final = 1 << 20  # bytes: up to this size a hub may list git's blob id alone
 
 
@@ -35,6 +36,7 @@ class Elsewhere:
         self._read = dict[Candidate, Digests | None]()  # None: it could not be read, or changed meanwhile
         self._hashed = self._to_hash = 0
         self._said = False
+        self._told = float("-inf")
 
     def copy_of(self, digests: Iterable[Digest]) -> Path | None:
         """A file with one of these digests, as far as is known."""
@@ -44,7 +46,7 @@ class Elsewhere:
         """Finds as much of `wanted` as the folders hold."""
         roots = [place.resolve() for place in self._context.options.adopt]
         wanted = [file for file in wanted if file.size and not self.copy_of(file.digests)]
-        if not roots or not wanted:
+        if not roots or not wanted or self._context.options.force:
             return
         search = Search(roots, {file.size for file in wanted})
         while await self._context.disk.run(search.step):
@@ -92,7 +94,8 @@ class Elsewhere:
             reader = await context.on_hasher(path, FileHash, path, git=git)
             with reader:
                 while await context.on_hasher(path, reader.step):
-                    self._tell(min(candidate.size, FileHash.STEP))
+                    self._hashed += FileHash.STEP
+                    self._tell("reading files of this machine that may be what is wanted", self._hashed, self._to_hash)
                 digests = reader.digests()
         except DiskError as error:
             context.emit(Note("warning", f"{error.message}: not used"))
@@ -102,16 +105,16 @@ class Elsewhere:
         context.emit(Note("warning", f"{path}: changed while it was read: not used"))
         return None
 
-    def _tell(self, count: int) -> None:
-        self._hashed += count
-        why = "reading files of this machine that may be what is wanted"
-        self._context.emit(Waiting(why, 0.0, min(self._hashed, self._to_hash), self._to_hash))
+    def _tell(self, why: str, done: int, total: int) -> None:
+        if self._context.clock() >= self._told + _TELL_EVERY:
+            self._told = self._context.clock()
+            self._context.emit(Waiting(why, 0.0, min(done, total), total))
 
-    async def take(self, source: Path, target: Path, file: RemoteFile) -> Digests | None:
-        """Makes `target` have the bytes of `source`, and returns the digests of what is there now; None where it cannot
-        be had that way, or not be read. Raises `DiskError` and `DiskFullError` for our own disk."""
+    async def take(self, source: Path, target: Path, file: RemoteFile) -> tuple[Digests, Way] | None:
+        """Makes `target` have the bytes of `source`. The digests of what is there now, and how it came there; None
+        where it cannot be had that way, or not be read. Raises `DiskError` and `DiskFullError` for our own disk."""
         context, git = self._context, file.git_sha1 is not None or file.size <= _WITH_GIT
-        way = context.options.adopt_by
+        way = Way(context.options.adopt_by)
         if way is Way.HARDLINK and may_drift(target.name):
             way = Way.AUTO  # ACE-Step rewrites these in place, and would rewrite somebody else's
         if way is Way.HARDLINK and await context.on_disk(target, taking.put_link, source, target):
@@ -119,26 +122,27 @@ class Elsewhere:
             digests = await context.hash_file(target, git=git)
             unchanged = linked is not None and await context.disk.run(linked.is_unchanged)
             if unchanged:
-                return self._taken(digests, source, "linked")
+                return digests, way
             await context.on_disk(target, target.unlink)
             return None
         if way in (Way.AUTO, Way.REFLINK) and await context.on_disk(target, taking.put_clone, source, target):
-            return self._taken(await context.hash_file(target, git=git), source, "shares its blocks")
+            return await context.hash_file(target, git=git), Way.REFLINK
         if way in (Way.HARDLINK, Way.REFLINK):
             self._say_once(f"this disk cannot make a {way} of {source}: not used (--copy copies what is found)")
             return None
-        copied = await self._copy(source, target, git=git)
-        return self._taken(copied, source, "copied") if copied else None
+        copied = await self._copy(source, target, file, git=git)
+        return (copied, Way.COPY) if copied else None
 
-    async def _copy(self, source: Path, target: Path, *, git: bool) -> Digests | None:
-        context, copy = self._context, None
+    async def _copy(self, source: Path, target: Path, file: RemoteFile, *, git: bool) -> Digests | None:
+        context, copy, size = self._context, None, 0
         try:
             with context.explained(target):
                 copy = await context.disk.acquire(
                     target, lambda: HashedCopy(source, target, git=git), HashedCopy.discard
                 )
             while await context.on_hasher(target, copy.step):
-                pass
+                size += taking.STEP
+                self._tell(f"copying {target.parent.name}/{target.name}", size, file.size)
             whole, copy = copy, None
             return await context.on_disk(target, whole.finish)
         except UnreadableError as error:
@@ -147,10 +151,6 @@ class Elsewhere:
         finally:
             if copy:
                 await context.on_disk(target, copy.discard)
-
-    def _taken(self, digests: Digests, source: Path, how: str) -> Digests:
-        self._context.emit(Detail(f"{source}: {how}"))
-        return digests
 
     def _say_once(self, text: str) -> None:
         if not self._said:

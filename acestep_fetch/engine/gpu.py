@@ -9,8 +9,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -115,23 +117,40 @@ def _asked(tool: str, arguments: tuple[str, ...], environ: Mapping[str, str]) ->
     if path is None:
         raise _NoAnswerError
     try:
-        ended = subprocess.run(
+        process = subprocess.Popen(
             [path, *arguments],
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=DEADLINE,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=dict(environ),
+            start_new_session=True,
         )
-    except subprocess.TimeoutExpired:
-        raise _NoAnswerError(f"no answer in {DEADLINE:g} s") from None
     except OSError as exc:
         raise _NoAnswerError(exc.strerror or str(exc)) from exc
-    out, err = (text.decode("utf-8", "replace").strip() for text in (ended.stdout, ended.stderr))
-    if ended.returncode:
+    try:
+        told = process.communicate(timeout=DEADLINE)
+    except subprocess.TimeoutExpired:
+        _end(process)
+        raise _NoAnswerError(f"no answer in {DEADLINE:g} s") from None
+    out, err = (text.decode("utf-8", "replace").strip() for text in told)
+    if process.returncode:
         said = (out or err).splitlines()
-        raise _NoAnswerError(f"it failed ({said[0][:120] if said else f'exit code {ended.returncode}'})")
+        raise _NoAnswerError(f"it failed ({said[0][:120] if said else f'exit code {process.returncode}'})")
     return out
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends the tool and what it started. One that waits for a GPU that is gone cannot be ended, and is left behind."""
+    with suppress(OSError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    for pipe in (process.stdout, process.stderr):
+        if pipe:
+            pipe.close()
 
 
 def read_nvidia(text: str) -> list[Gpu]:

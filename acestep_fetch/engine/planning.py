@@ -209,8 +209,8 @@ def check_space(rows: Sequence[FileReport], root: Path) -> None:
         return
     hint = "free some space, or choose another folder with --dir; nothing was downloaded"
     if names := fitting(rows, free):
-        skip = "" if MAIN in names else " --skip-main"
-        hint += f"; this fits: acestep-fetch{skip}{''.join(f' --model {name}' for name in names)}"
+        others = " ".join(f"--model {name}" for name in names if name != MAIN)
+        hint += f"; this would fit: {others or 'main alone'}"
     raise DiskFullError(
         f"not enough disk space in {root}: {_gb(need)} needed, {_gb(free)} free, {_gb(need - free)} missing", hint=hint
     )

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from acestep_fetch.core.errors import FetchError
-from acestep_fetch.core.events import ComponentReady, FileReused, FileVerified, ModelReady, Note
+from acestep_fetch.core.events import ComponentReady, FileAdopted, FileReused, FileVerified, ModelReady, Note
 from acestep_fetch.core.model import Digest, HubName, RemoteFile
 from acestep_fetch.engine.adopting import Elsewhere
 from acestep_fetch.engine.components import Component, ModelWork
@@ -76,25 +76,30 @@ class Publisher:
             while file.file.size and (source := known.copy_of(file.file.digests)):
                 ours = known.is_ours(source)
                 taken = await self._taken(source, target, file.file, None if ours else known.elsewhere)
-                if taken and taken.agrees_with(file.file):
-                    component.staged[file.path] = taken
-                    if not ours:
+                if taken and taken[0].agrees_with(file.file):
+                    component.staged[file.path], way = taken
+                    if way:
                         self.adopted[label] = source
+                        self._context.emit(FileAdopted(label, file.file.size, str(source), way))
                     break
                 if taken:
                     await self._context.on_disk(target, target.unlink)
                 await known.distrust(source, file.file)
             if file.path in component.staged:
                 component.fetched = True
-                self._context.emit(FileReused(label, file.file.size))
+                if label not in self.adopted:
+                    self._context.emit(FileReused(label, file.file.size))
 
-    async def _taken(self, source: Path, target: Path, file: RemoteFile, elsewhere: Elsewhere | None) -> Digests | None:
-        """The digests of what `target` has by now; None where nothing came of it."""
+    async def _taken(
+        self, source: Path, target: Path, file: RemoteFile, elsewhere: Elsewhere | None
+    ) -> tuple[Digests, str] | None:
+        """The digests of what `target` has by now, and how it came there from another folder ("" from our own); None
+        where nothing came of it."""
         await self._context.on_disk(target, staging.refuse_links, self._context.layout.state, target)
         if elsewhere:
             return await elsewhere.take(source, target, file)
         await self._context.on_disk(target, staging.put_copy, source, target)
-        return await self._context.hash_file(target, git=file.git_sha1 is not None or file.size <= 1 << 20)
+        return await self._context.hash_file(target, git=file.git_sha1 is not None or file.size <= 1 << 20), ""
 
     async def publish(self, component: Component) -> None:
         """Gives a complete component its name. Does nothing the second time."""

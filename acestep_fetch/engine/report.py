@@ -12,6 +12,7 @@ from acestep_fetch.core.events import (
     BytesCompared,
     BytesReceived,
     Event,
+    FileAdopted,
     FileReused,
     FileVerified,
     ModelReady,
@@ -41,7 +42,7 @@ class Ledger:
                 self.by_source[event.source] += event.count
             case FileVerified():
                 self.verified += 1
-            case FileReused():
+            case FileReused() | FileAdopted():
                 self.reused += 1
                 self.bytes_reused += event.size
             case SourcesChosen():

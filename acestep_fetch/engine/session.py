@@ -41,8 +41,14 @@ class Session:
     """Use once: `run` it, then read `works` and `plan`."""
 
     def __init__(
-        self, context: Context, models: Sequence[Model], connect: Connect, records: Mapping[str, Record] | None = None
+        self,
+        context: Context,
+        models: Sequence[Model],
+        connect: Connect,
+        records: Mapping[str, Record] | None = None,
+        lists: Sequence[receipts.Receipt] = (),
     ) -> None:
+        self._lists = {each.model: each for each in lists}
         self.works = [ModelWork(model, record=(records or {}).get(model.name)) for model in models]
         self.plan: tuple[FileReport, ...] = ()
         self.unavailable = list[Model]()
@@ -76,11 +82,13 @@ class Session:
                     self.plan, self.unavailable = run.plan, run.unavailable
 
     async def _recorded(self) -> bool:
-        """Whether for each model it is known without the network what it must hold: it was complete here once, and is
-        damaged now. It is made that again, and not the newest version."""
+        """Whether for each model it is known without the network what it must hold: a list says so, or it was complete
+        here once and is damaged now. It is made that again, and not the newest version."""
         for work in self.open_works:
             folder, asked = self._context.layout.receipts, selection_of(self._context.options)
-            receipt = await self._context.disk.run(receipts.read_receipt, folder, work.model.name, asked)
+            receipt = self._lists.get(work.model.name) or await self._context.disk.run(
+                receipts.read_receipt, folder, work.model.name, asked
+            )
             if receipt and receipt.repo == str(work.model.repo) and not work.record:
                 work.record = record_of(receipt)
         return all(work.record for work in self.open_works)

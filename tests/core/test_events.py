@@ -23,6 +23,7 @@ STREAM = {
     "switch": "path source to at why",
     "piece_repaired": "path start stop culprit",
     "file_reused": "path size",
+    "file_adopted": "path size origin way",
     "file_done": "path size digest by_source seconds",
     "file_failed": "path error message",
     "component_moved": "component source to why",

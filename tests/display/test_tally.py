@@ -38,6 +38,12 @@ def test_a_copy_of_an_identical_file_counts_when_it_is_verified() -> None:
     assert (view.done, view.files_done, view.phase) == (100, 2, Phase.VERIFYING)
 
 
+def test_what_other_folders_have_counts_when_it_is_taken() -> None:
+    made = ev.PlanMade(("m",), 2, 100, 10, 0, 30, 10**9, {}, adoptable=60)
+    assert tally(made).view(0.0).done == 10
+    assert tally(made, ev.FileAdopted("a/x", 60, "/old/x", "copy")).view(0.0).done == 70
+
+
 def test_the_late_twin_of_a_verified_span_changes_nothing() -> None:
     counted = tally(
         plan(100), ev.FileStarted("a/x", 50, 0), ev.BytesReceived("a/x", "hf", 50),
