@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import acestep_fetch as af
 from acestep_fetch import events
+from acestep_fetch.storage import platform
 from acestep_fetch.storage.lease import Lease
 from tests.client.conftest import LARGE, LM, MIB, SIZE
 from tests.end_to_end.conftest import Hubs
@@ -121,6 +123,37 @@ async def test_cancelling_the_task_is_a_stop(waits: str, here: Path, pair: Hubs)
         await task
     assert is_at_rest(here / "cancelled"), "it was waited for"
     await is_taken_up(here / "cancelled", sent - 20 * MIB)
+
+
+async def test_a_second_cancel_does_not_wait_for_a_disk_that_does_not_answer(
+    here: Path, pair: Hubs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen, thawed, write = threading.Event(), threading.Event(), platform.write_many_at
+
+    def hangs(*how: Any) -> None:
+        frozen.set()
+        thawed.wait(60)
+        write(*how)
+
+    async def consume() -> None:
+        async with af.AsyncClient(dir=here / "frozen") as client:
+            await client.fetch(LARGE)
+
+    monkeypatch.setattr(platform, "write_many_at", hangs)
+    task = asyncio.create_task(consume())
+    try:
+        await until(frozen.is_set)
+        task.cancel()
+        await asyncio.sleep(0.5)
+        assert not task.done()
+        for _ in range(3):  # the download, and the block around it
+            task.cancel()
+            await asyncio.sleep(0.1)
+        assert task.cancelled()
+        assert not is_at_rest(here / "frozen")
+    finally:
+        thawed.set()
+    await until(lambda: is_at_rest(here / "frozen"), 30)
 
 
 async def test_leaving_the_block_stops_what_is_still_running(here: Path, pair: Hubs) -> None:
