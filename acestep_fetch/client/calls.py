@@ -6,23 +6,19 @@ They may be called from anywhere, also where an event loop is running (it is hel
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from acestep_fetch import api
-from acestep_fetch.client.settings import Folder, Settings, layout_of, options_for
-from acestep_fetch.core.lock import LOCK_NAME
-from acestep_fetch.options import Options
-
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # an import costs nothing; the first call imports what it needs
     from acestep_fetch.client.running import Cancel
+    from acestep_fetch.client.settings import Folder, Settings
     from acestep_fetch.core.events import Listener
     from acestep_fetch.core.lock import Lock
     from acestep_fetch.engine.plan import Plan
     from acestep_fetch.engine.report import Report
     from acestep_fetch.engine.standing import ModelState, Status
     from acestep_fetch.engine.upkeep import Verification
+    from acestep_fetch.options import Options
 
 
 def fetch(
@@ -44,7 +40,7 @@ def fetch(
     `check=False` that error is `Report.error`. `UsageError` (a wrong name or setting) and `StoppedError` are always
     raised.
     """
-    report = _report(options_for(models, options, settings), on_event, cancel)
+    report = _report(_options(models, options, settings), on_event, cancel)
     if check:
         report.raise_for_error()
     return report
@@ -77,13 +73,17 @@ def plan(
 
     A plan that does not fit on the disk is no error: `Plan.fits` says so. Raises what else `fetch` does.
     """
-    asked = replace(options_for(models, options, settings), dry_run=True)
+    from dataclasses import replace
+
+    from acestep_fetch import api
+
+    asked = replace(_options(models, options, settings), dry_run=True)
     return api.plan_of(_report(asked, on_event, cancel), asked)
 
 
 def lock(
     *models: str,
-    path: Folder = LOCK_NAME,
+    path: Folder = "acestep-fetch.lock",
     update: bool = False,
     options: Options | None = None,
     on_event: Listener | None = None,
@@ -97,7 +97,9 @@ def lock(
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    asked = options_for(models, options, settings)
+    from acestep_fetch import api
+
+    asked = _options(models, options, settings)
     with ThreadPoolExecutor(1, thread_name_prefix="acestep-fetch") as pool:  # a loop may be running in this one
         return pool.submit(api.lock, Path(path), asked, on_event, update=update).result()
 
@@ -114,6 +116,7 @@ def verify(
     found is in `Verification.faults` and never raised. Raises `IncompleteError` for a model that was never finished
     there, and `StoppedError` once `cancel` is set.
     """
+    from acestep_fetch.client.settings import layout_of
     from acestep_fetch.engine import upkeep
 
     layout = layout_of(dir)
@@ -127,6 +130,7 @@ def models(dir: Folder | None = None) -> tuple[ModelState, ...]:  # noqa: A002
 
     From receipts and a few stat calls; opens no socket.
     """
+    from acestep_fetch.client.settings import layout_of
     from acestep_fetch.engine import standing
 
     return standing.models(layout_of(dir))
@@ -137,12 +141,21 @@ def status(dir: Folder | None = None) -> Status:  # noqa: A002
 
     From what runs leave on the disk; opens no socket, and may be asked while another process downloads.
     """
+    from acestep_fetch.client.settings import layout_of
     from acestep_fetch.engine import standing
 
     return standing.status(layout_of(dir))
 
 
+def _options(models: tuple[str, ...], options: Options | None, settings: Settings) -> Options:
+    from acestep_fetch.client.settings import options_for
+
+    return options_for(models, options, settings)
+
+
 def _report(options: Options, on_event: Listener | None, cancel: Cancel | None) -> Report:
+    from acestep_fetch import api
+
     if report := api.up_to_date(options, on_event):
         return report
     from acestep_fetch.client.running import run_and_wait

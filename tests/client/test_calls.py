@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import logging
 import signal
@@ -15,6 +16,7 @@ import pytest
 
 import acestep_fetch as af
 from acestep_fetch import events
+from acestep_fetch.core.lock import LOCK_NAME
 from acestep_fetch.storage.lease import Lease
 from tests.client.conftest import LARGE, LM, MIB, SIZE, started
 from tests.end_to_end.conftest import Hubs
@@ -200,6 +202,7 @@ def test_a_plan_changes_nothing(here: Path, pair: Hubs) -> None:
 
 async def test_a_lock_holds_what_may_be_fetched(here: Path, pair: Hubs) -> None:
     """On a running loop, which no function minds."""
+    assert inspect.signature(af.lock).parameters["path"].default == LOCK_NAME
     lock = af.lock(LM, path="a.lock")
     assert lock.to_dict() == json.loads((here / "a.lock").read_text())
     assert af.fetch(lock="a.lock").models == {LM: "ready"}
@@ -268,6 +271,10 @@ def test_the_stream_and_the_api_have_the_same_events(here: Path, pair: Hubs) -> 
             NETWORK | {"asyncio"},
         ),
         ("import acestep_fetch as af; af.models(); af.status()", NETWORK | {"asyncio"}),
+        (
+            "from acestep_fetch import fetch, ensure, models",
+            NETWORK | {"asyncio", "dataclasses", "tomllib", "concurrent"},
+        ),
         ("from acestep_fetch import AsyncClient, Download", NETWORK - {"ssl"}),
     ],
 )
