@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
-    layout = Layout(choose_folder(options_of(argparse.Namespace(dir=given.dir)).directory)[0])
+    layout = Layout(choose_folder(options_of(given).directory)[0])
     found = clean(layout, journals=given.all, dry_run=given.dry_run)
     total = sum(each.size for each in found)
     if given.json:

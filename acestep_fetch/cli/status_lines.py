@@ -31,9 +31,9 @@ def lines(status: Status, now: float, width: int = _WIDE) -> Iterator[str]:
 
 def at_work(running: Running, now: float) -> str:
     """``process 12 on host is at work on main for 2 min 05 s: 41 %, 4.1/10.1 GB``"""
-    what = f" on {one_line(', '.join(running.models))}" if running.models else ""
+    what = f" on {', '.join(running.models)}" if running.models else ""
     since = f" for {duration(now - running.since)}" if running.since else ""
-    return f"{running} is at work{what}{since}{far(running.done, running.total)}"
+    return one_line(f"{running} is at work{what}{since}{far(running.done, running.total)}")
 
 
 def far(done: int, total: int) -> str:

@@ -13,6 +13,7 @@ from acestep_fetch.catalogue import Model, load_catalogue
 from acestep_fetch.cli.arguments import add_folder, command_parser, options_of
 from acestep_fetch.cli.status_lines import far
 from acestep_fetch.core.errors import FetchError, IncompleteError, LeaseError, UsageError
+from acestep_fetch.display.units import one_line
 from acestep_fetch.engine.readiness import look
 from acestep_fetch.engine.standing import models
 from acestep_fetch.options import Options
@@ -41,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
-    options = options_of(argparse.Namespace(dir=given.dir))
+    options = options_of(given)
     layout = Layout(choose_folder(options.directory)[0])
     here = {model.name: model.repo for model in models(layout)}
     waiting = list(load_catalogue().bring(here.get(name, name) for name in given.models))
@@ -87,7 +88,7 @@ class _Teller:
 
 
 def _who(holder: Holder) -> str:
-    return f"{holder} is at work{far(holder.done, holder.total)}"
+    return one_line(f"{holder} is at work{far(holder.done, holder.total)}")
 
 
 def _over(waiting: Sequence[Model], layout: Layout) -> FetchError:
