@@ -48,7 +48,7 @@ def locked_as_received(receipt: Receipt) -> LockedModel:
         repo=receipt.repo,
         folder=receipt.model if set(receipt.commits) == {receipt.model} else "",
         commits={hub: commit for hub, commit in commits.items() if SHA1_HEX.fullmatch(commit)},
-        components={name: hub for name, (hub, _) in truths.items()},
+        components=tuple(sorted(receipt.commits)),
         files=tuple(sorted(files, key=lambda file: file.path)),
     )
 

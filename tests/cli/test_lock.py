@@ -320,8 +320,8 @@ def test_files_that_the_application_has_rewritten_are_left_alone(tmp_path: Path)
         ('{"version": 9, "models": {}}', "version 9"),
         ('{"version": 1, "models": {"../x": {}}}', "no lock"),
         (
-            '{"version": 1, "models": {"a": {"repo": "o/a", "folder": "a", "commits": {}, "components": {"a": '
-            '"huggingface"}, "files": {"a/../../x": {"size": 1, "git_sha1": "' + "a" * 40 + '"}}}}}',
+            '{"version": 1, "models": {"a": {"repo": "o/a", "folder": "a", "commits": {}, "components": ["a"], '
+            '"files": {"a/../../x": {"size": 1, "git_sha1": "' + "a" * 40 + '"}}}}}',
             "no plain path",
         ),
     ],
