@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING
 from acestep_fetch import __version__
 from acestep_fetch.catalogue import Model, load_catalogue
 from acestep_fetch.catalogue.models import MAIN
+from acestep_fetch.core.bundle import BUNDLE_NAME, Needs
 from acestep_fetch.core.errors import FetchError, LockedError, UsageError
 from acestep_fetch.core.events import Event, Listener, Note, RunFinished, RunStarted
 from acestep_fetch.core.lock import LOCK_NAME, Lock
+from acestep_fetch.engine.needs import find_needs
 from acestep_fetch.engine.readiness import Ready, look, not_ready
 from acestep_fetch.engine.received import lock_received, refuse_changes
 from acestep_fetch.engine.recorded import Record, record_of, record_of_lock
 from acestep_fetch.engine.report import Ledger, Report, overall
 from acestep_fetch.options import Options
+from acestep_fetch.storage import platform
 from acestep_fetch.storage.layout import Layout, choose_folder
 from acestep_fetch.storage.lockfile import read_lock, write_lock
 from acestep_fetch.storage.receipts import Receipt
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from acestep_fetch.engine.opening import Network
     from acestep_fetch.engine.session import Session
 
-__all__ = ["Report", "fetch", "fetch_async", "lock", "up_to_date", "wanted_models"]
+__all__ = ["Report", "fetch", "fetch_async", "lock", "needs", "up_to_date", "wanted_models"]
 
 
 def fetch(options: Options | None = None, listener: Listener | None = None) -> Report:
@@ -133,6 +136,20 @@ def relocked(path: Path, options: Options, listener: Listener | None = None) -> 
     return old, (old or Lock()).updated(new.models)
 
 
+def needs(options: Options, tell: Callable[[str], None] = lambda path: None) -> Needs:
+    """What the models that `options` name lack to be ready here: by `Options.lock` to the byte. Opens no socket; reads
+    the files that no receipt speaks for, and `tell`s which.
+
+    Raises `UsageError`, `LockedError` for a model that the lock lacks, and what the disk refuses as `DiskError`.
+    """
+    models, layout = wanted_models(options), Layout(choose_folder(options.directory)[0])
+    lock = read_lock(options.lock) if options.lock else None
+    try:
+        return find_needs(models, layout, options, lock, _locked_records(options, models), tell)
+    except OSError as exc:
+        raise platform.explain(exc, exc.filename or layout.root) from exc
+
+
 async def _lock_listed(models: Sequence[Model], options: Options, old: Lock, listener: Listener | None) -> Lock:
     from acestep_fetch.engine.context import Context
     from acestep_fetch.engine.locking import lock_listed
@@ -151,6 +168,7 @@ async def fetch_async(
     *,
     host: Host | None = None,
     record: Receipt | None = None,
+    bundle: Path | None = None,
 ) -> Report:
     """Makes the models that `options` names ready, and reports.
 
@@ -160,6 +178,9 @@ async def fetch_async(
 
     `record` is what a model was when it was fetched: it is made that again, from wherever its bytes can still be had,
     whatever the hubs have by now. `options` name that one model then, and a lock of theirs is not looked at.
+
+    `bundle` is a folder that `acestep_fetch.engine.packing` made: its models are made ready from it, and no hub is
+    asked. What `options` say of models, locks and hubs is not looked at then.
 
     A run that stands still without a reason ends with `StuckError`. Where the event loop itself is blocked, or the end
     stands still too, nothing can end it but a `host`; without one, that is logged.
@@ -173,6 +194,20 @@ async def fetch_async(
     from acestep_fetch.storage.threads import Disk
 
     options = options or Options.from_environment()
+    if bundle:
+        options = replace(
+            options,
+            lock=bundle / BUNDLE_NAME,
+            offline=False,
+            models=(),
+            all_models=False,
+            skip_main=False,
+            include=(),
+            exclude=(),
+            revision=None,
+            force=False,
+            dry_run=False,
+        )
     if options.offline and (report := up_to_date(options, listener)):
         return report
     folder, note = choose_folder(options.directory)
@@ -208,7 +243,7 @@ async def fetch_async(
                 context.emit(Note("info", note))
             records = _locked_records(options, models) if record is None else {record.model: record_of(record)}
             known = {name: each for name, each in records.items() if each}
-            session = Session(context, models, lambda: _connect(options), known)
+            session = Session(context, models, lambda: _connect(options), known, bundle)
             async with watchdog:
                 await in_order(session.run(), context, hurry)
         except FetchError as exc:

@@ -24,6 +24,7 @@ COMMANDS: Final = (
     Command("repair", "repair", "fetch what is damaged"),
     Command("lock", "lock", "write down what is fetched"),
     Command("sums", "sums", "digests for sha256sum -c"),
+    Command("bundle", "bundle", "for boxes without network"),
     Command("serve", "serve", "share models on the LAN"),
 )
 BY_NAME: Final = {command.name: command for command in COMMANDS}

@@ -25,17 +25,17 @@ class Needs:
     """`lacks` are spans of files by their paths under the checkpoints folder, for models of the `lock`. Of `repos`
     nothing is known but that they are not complete."""
 
-    lock: Lock = Lock()
-    lacks: Mapping[str, tuple[Span, ...]] | None = None
-    repos: tuple[str, ...] = ()
+    lock: Lock
+    lacks: Mapping[str, tuple[Span, ...]]
+    repos: tuple[str, ...]
 
     @property
     def size(self) -> int:
-        return sum(len(span) for spans in (self.lacks or {}).values() for span in spans)
+        return sum(len(span) for spans in self.lacks.values() for span in spans)
 
 
 def render_needs(needs: Needs) -> str:
-    rows = {path: [[span.start, span.stop] for span in spans] for path, spans in (needs.lacks or {}).items()}
+    rows = {path: [[span.start, span.stop] for span in spans] for path, spans in sorted(needs.lacks.items())}
     return render(needs.lock, {"repos": list(needs.repos), "lacks": rows})
 
 

@@ -34,8 +34,8 @@ class LockedFile:
 
 @dataclass(frozen=True, slots=True)
 class LockedModel:
-    """`folder` is what the repository's root becomes below the checkpoints folder, "" for that folder itself. Root files
-    beside `components` are component ""."""
+    """`folder` is what the repository's root becomes below the checkpoints folder, "" for that folder itself. Its
+    root files beside other `components` are component ""."""
 
     name: str
     repo: str
