@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from acestep_fetch.engine.opening import Network
     from acestep_fetch.engine.session import Session
 
-__all__ = ["Report", "fetch", "fetch_async", "lock", "needs", "up_to_date", "wanted_models"]
+__all__ = ["Report", "fetch", "fetch_async", "lock", "lock_async", "needs", "up_to_date", "wanted_models"]
 
 
 def fetch(options: Options | None = None, listener: Listener | None = None) -> Report:
@@ -114,26 +114,51 @@ def lock(
     a model that cannot be locked.
     """
     path, options = path or Path(LOCK_NAME), options or Options.from_environment()
-    old, new = relocked(path, options, listener)
+    return _written(path, *relocked(path, options, listener), update=update)
+
+
+async def lock_async(
+    path: Path | None = None,
+    options: Options | None = None,
+    listener: Listener | None = None,
+    *,
+    update: bool = False,
+) -> Lock:
+    """`lock` inside a running event loop."""
+    path, options = path or Path(LOCK_NAME), options or Options.from_environment()
+    old, models = _to_lock(path, options)
+    if options.offline:
+        new = lock_received(models, Layout(choose_folder(options.directory)[0]), options)
+    else:
+        new = await _lock_listed(models, options, old or Lock(), listener)
+    return _written(path, old, (old or Lock()).updated(new.models), update=update)
+
+
+def relocked(path: Path, options: Options, listener: Listener | None = None) -> tuple[Lock | None, Lock]:
+    """The lock at `path` (None for none), and what `lock` would write there."""
+    old, models = _to_lock(path, options)
+    if options.offline:  # without an event loop, which has a socket of its own
+        new = lock_received(models, Layout(choose_folder(options.directory)[0]), options)
+    else:
+        from acestep_fetch.transport.lookups import run_async
+
+        new = run_async(_lock_listed(models, options, old or Lock(), listener))
+    return old, (old or Lock()).updated(new.models)
+
+
+def _to_lock(path: Path, options: Options) -> tuple[Lock | None, Sequence[Model]]:
+    """The lock that is there, and the models that are to be looked at."""
+    old = read_lock(path) if path.exists() else None
+    same = old is not None and not (options.models or options.all_models)
+    return old, wanted_models(replace(options, lock=path if same else None))
+
+
+def _written(path: Path, old: Lock | None, new: Lock, *, update: bool) -> Lock:
     if old is not None and not update:
         refuse_changes(path, old, new)
     if new != old:
         write_lock(path, new)
     return new
-
-
-def relocked(path: Path, options: Options, listener: Listener | None = None) -> tuple[Lock | None, Lock]:
-    """The lock at `path` (None for none), and what `lock` would write there."""
-    old = read_lock(path) if path.exists() else None
-    options = replace(options, lock=path if old and not (options.models or options.all_models) else None)
-    models = wanted_models(options)
-    if options.offline:
-        new = lock_received(models, Layout(choose_folder(options.directory)[0]), options)
-    else:
-        from acestep_fetch.transport.lookups import run_async
-
-        new = run_async(_lock_listed(models, replace(options, lock=None), old or Lock(), listener))
-    return old, (old or Lock()).updated(new.models)
 
 
 def needs(options: Options, tell: Callable[[str], None] = lambda path: None) -> Needs:
@@ -208,6 +233,8 @@ async def fetch_async(
             force=False,
             dry_run=False,
         )
+    if record:
+        options = replace(options, lock=None)
     if options.offline and (report := up_to_date(options, listener)):
         return report
     folder, note = choose_folder(options.directory)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from acestep_fetch.core.bundle import Bundle, Content, Extent
-from acestep_fetch.core.errors import FetchError, IntegrityError, NotFoundError
+from acestep_fetch.core.errors import DiskError, FetchError, IntegrityError, NotFoundError
 from acestep_fetch.core.events import BytesReceived, FileStarted, ModelFailed, PlanMade
 from acestep_fetch.core.model import Digest
 from acestep_fetch.core.spans import Span
@@ -227,8 +227,11 @@ class _Unpacking:
         for number in sorted({extent.volume for extent in extents}):
             volume = self._bundle.volumes[number]
             path = self._folder / volume.name
-            if (await self._context.hash_file(path, git=False)).sha256 != volume.sha256:
-                self._bad[number] = "damaged"
+            try:
+                if (await self._context.hash_file(path, git=False)).sha256 != volume.sha256:
+                    self._bad[number] = "damaged"
+            except DiskError as error:
+                self._bad[number] = f"cannot be read ({error.message})"
         if any(extent.volume in self._bad for extent in extents):
             return self._unusable(job, extents)
         return IntegrityError(
