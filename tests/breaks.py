@@ -392,14 +392,6 @@ BREAKS: Final = (
         "if False:",
         (f"{BUNDLES}::rotted",),
     ),
-    Break(
-        "volumes before their files",
-        "A volume counts as written only when every content in it is verified",
-        "acestep_fetch/engine/packing.py",
-        "[n for n in self._hashes if not self._unverified[n]]",
-        "[n for n in self._hashes if n in self._files and n + 1 in self._files or not self._unverified[n]]",
-        (f"{BUNDLES}::rotted",),
-    ),
 )
 
 

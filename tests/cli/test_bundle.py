@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -15,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from acestep_fetch.core.model import HubName
+from acestep_fetch.core.model import Digest, HubName
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.lease import Lease
+from acestep_fetch.storage.parts import PartFile, PieceWriter
 from tests.cli.test_program import WATCHED
 from tests.cli.test_upkeep import flip
 from tests.end_to_end.conftest import Hubs, events, hubs
@@ -153,11 +155,6 @@ def test_only_the_bytes_that_are_missing_are_carried(
 
 def _stopped_at(whole: Path, isolated: Path, spans: list[tuple[int, int]], bad: bool = False) -> int:
     """A part file with these MiB of `whole`, as an earlier run leaves it; returns how many bytes."""
-    import hashlib
-
-    from acestep_fetch.core.model import Digest
-    from acestep_fetch.storage.parts import PartFile, PieceWriter
-
     data = whole.read_bytes()
     digest = Digest("sha256", hashlib.sha256(data).hexdigest())
     part = PartFile.open(Layout(isolated).part(digest), len(data), digest, ["huggingface", "modelscope"])
@@ -234,18 +231,18 @@ def test_a_bad_volume_is_named_and_everything_else_is_kept(
     assert is_ready(both, isolated, REPO, "made/Other")
 
 
-def test_a_bundle_that_lies_gives_nothing_a_name(both: Hubs, online: Path, isolated: Path, tmp_path: Path) -> None:
-    import hashlib
-
+@pytest.mark.parametrize(("number", "file"), [(0, "config.json"), (1, "large.bin")])
+def test_a_bundle_that_lies_gives_nothing_a_name(
+    number: int, file: str, both: Hubs, online: Path, isolated: Path, tmp_path: Path
+) -> None:
     volumes = bundled(both, online, tmp_path / "usb")
-    for volume in volumes:
-        flip(volume, 7)
+    flip(volumes[number], 7)
     rows = json.loads((tmp_path / "usb" / "bundle.json").read_text())
     for row, volume in zip(rows["volumes"], volumes, strict=True):
         row["sha256"] = hashlib.sha256(volume.read_bytes()).hexdigest()
     (tmp_path / "usb" / "bundle.json").write_text(json.dumps(rows))
     ended = done(both, "bundle", "import", tmp_path / "usb", "--dir", isolated, code=6)
-    assert "though the volumes are undamaged" in ended.stderr
+    assert f"Repo/{file}: its bytes are not what the lock says, though the volumes are undamaged" in ended.stderr
     assert not (isolated / "Repo").exists()
 
 
