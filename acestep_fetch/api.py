@@ -6,7 +6,7 @@ HTTP libraries and hub SDKs are imported only when a run has something to fetch.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING
 from acestep_fetch import __version__
 from acestep_fetch.catalogue import Model, load_catalogue
 from acestep_fetch.catalogue.models import MAIN
+from acestep_fetch.core.bundle import BUNDLE_NAME, Needs
 from acestep_fetch.core.errors import LockedError, UsageError
 from acestep_fetch.core.events import Event, Listener, Note, RunStarted
 from acestep_fetch.core.lock import LOCK_NAME, Lock
+from acestep_fetch.engine.needs import find_needs
 from acestep_fetch.engine.readiness import Ready, look, not_ready
 from acestep_fetch.engine.received import lock_received, refuse_changes
 from acestep_fetch.engine.recorded import Record, record_of, record_of_lock
 from acestep_fetch.engine.report import Ledger, Report, finished
 from acestep_fetch.options import Options
+from acestep_fetch.storage import platform
 from acestep_fetch.storage.layout import Layout, choose_folder
 from acestep_fetch.storage.lockfile import read_lock, write_lock
 from acestep_fetch.storage.receipts import Receipt
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from acestep_fetch.engine.opening import Network
     from acestep_fetch.engine.plan import Plan
 
-__all__ = ["Report", "fetch_async", "guarded", "lock", "plan_of", "up_to_date", "wanted_models"]
+__all__ = ["Report", "fetch_async", "guarded", "lock", "lock_async", "needs", "plan_of", "up_to_date", "wanted_models"]
 
 
 def up_to_date(options: Options, listener: Listener | None = None) -> Report | None:
@@ -95,7 +98,46 @@ def lock(
     a model that cannot be locked.
     """
     path, options = path or Path(LOCK_NAME), options or Options.from_environment()
-    old, new = relocked(path, options, listener)
+    return _written(path, *relocked(path, options, listener), update=update)
+
+
+async def lock_async(
+    path: Path | None = None,
+    options: Options | None = None,
+    listener: Listener | None = None,
+    *,
+    update: bool = False,
+) -> Lock:
+    """`lock` inside a running event loop."""
+    path, options = path or Path(LOCK_NAME), options or Options.from_environment()
+    old, models = _to_lock(path, options)
+    if options.offline:
+        new = lock_received(models, Layout(choose_folder(options.directory)[0]), options)
+    else:
+        new = await _lock_listed(models, options, old or Lock(), listener)
+    return _written(path, old, (old or Lock()).updated(new.models), update=update)
+
+
+def relocked(path: Path, options: Options, listener: Listener | None = None) -> tuple[Lock | None, Lock]:
+    """The lock at `path` (None for none), and what `lock` would write there."""
+    old, models = _to_lock(path, options)
+    if options.offline:  # without an event loop, which has a socket of its own
+        new = lock_received(models, Layout(choose_folder(options.directory)[0]), options)
+    else:
+        from acestep_fetch.transport.lookups import run_async
+
+        new = run_async(_lock_listed(models, options, old or Lock(), listener))
+    return old, (old or Lock()).updated(new.models)
+
+
+def _to_lock(path: Path, options: Options) -> tuple[Lock | None, Sequence[Model]]:
+    """The lock that is there, and the models that are to be looked at."""
+    old = read_lock(path) if path.exists() else None
+    same = old is not None and not (options.models or options.all_models)
+    return old, wanted_models(replace(options, lock=path if same else None))
+
+
+def _written(path: Path, old: Lock | None, new: Lock, *, update: bool) -> Lock:
     if old is not None and not update:
         refuse_changes(path, old, new)
     if new != old:
@@ -103,18 +145,18 @@ def lock(
     return new
 
 
-def relocked(path: Path, options: Options, listener: Listener | None = None) -> tuple[Lock | None, Lock]:
-    """The lock at `path` (None for none), and what `lock` would write there."""
-    old = read_lock(path) if path.exists() else None
-    options = replace(options, lock=path if old and not (options.models or options.all_models) else None)
-    models = wanted_models(options)
-    if options.offline:
-        new = lock_received(models, Layout(choose_folder(options.directory)[0]), options)
-    else:
-        from acestep_fetch.transport.lookups import run_async
+def needs(options: Options, tell: Callable[[str], None] = lambda path: None) -> Needs:
+    """What the models that `options` name lack to be ready here: by `Options.lock` to the byte. Opens no socket; reads
+    the files that no receipt speaks for, and `tell`s which.
 
-        new = run_async(_lock_listed(models, replace(options, lock=None), old or Lock(), listener))
-    return old, (old or Lock()).updated(new.models)
+    Raises `UsageError`, `LockedError` for a model that the lock lacks, and what the disk refuses as `DiskError`.
+    """
+    models, layout = wanted_models(options), Layout(choose_folder(options.directory)[0])
+    lock = read_lock(options.lock) if options.lock else None
+    try:
+        return find_needs(models, layout, options, lock, _locked_records(options, models), tell)
+    except OSError as exc:
+        raise platform.explain(exc, exc.filename or layout.root) from exc
 
 
 async def _lock_listed(models: Sequence[Model], options: Options, old: Lock, listener: Listener | None) -> Lock:
@@ -136,6 +178,7 @@ async def fetch_async(
     host: Host | None = None,
     record: Receipt | None = None,
     lists: Sequence[Receipt] = (),
+    bundle: Path | None = None,
 ) -> Report:
     """Makes the models that `options` names ready, and reports.
 
@@ -146,6 +189,9 @@ async def fetch_async(
     `record` is what a model was when it was fetched: it is made that again, from wherever its bytes can still be had,
     whatever the hubs have by now. `options` name that one model then, and a lock of theirs is not looked at. `lists`
     say what models must hold (a lock does) where `options.adopt_only` is set: no hub is asked about these.
+
+    `bundle` is a folder that `acestep_fetch.engine.packing` made: its models are made ready from it, and no hub is
+    asked. What `options` say of models, locks and hubs is not looked at then.
 
     A run that stands still without a reason ends with `StuckError`. Where the event loop itself is blocked, or the end
     stands still too, nothing can end it but a `host`; without one, that is logged.
@@ -158,6 +204,22 @@ async def fetch_async(
     from acestep_fetch.storage.threads import Disk
 
     options = options or Options.from_environment()
+    if bundle:
+        options = replace(
+            options,
+            lock=bundle / BUNDLE_NAME,
+            offline=False,
+            models=(),
+            all_models=False,
+            skip_main=False,
+            include=(),
+            exclude=(),
+            revision=None,
+            force=False,
+            dry_run=False,
+        )
+    if record:
+        options = replace(options, lock=None)
     if options.offline and (report := up_to_date(options, listener)):
         return report
     folder, note = choose_folder(options.directory)
@@ -173,7 +235,7 @@ async def fetch_async(
                 context.emit(Note("info", note))
             records = _locked_records(options, models) if record is None else {record.model: record_of(record)}
             known = {name: each for name, each in records.items() if each}
-            ending.session = Session(context, models, lambda: _connect(options), known, lists)
+            ending.session = Session(context, models, lambda: _connect(options), known, lists, bundle)
             async with watchdog:
                 await in_order(ending.session.run(), context, lambda: ending.hurry(watchdog.error))
     return ending.report

@@ -30,6 +30,7 @@ COMMANDS: Final = (
     Command("clean", "clean", "drop unfinished downloads"),
     Command("lock", "lock", "write down what is fetched"),
     Command("sums", "sums", "digests for sha256sum -c"),
+    Command("bundle", "bundle", "for boxes without network"),
     Command("serve", "serve", "share models on the LAN"),
     Command("version", "version", "versions, for bug reports"),
 )

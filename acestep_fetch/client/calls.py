@@ -87,21 +87,22 @@ def lock(
     update: bool = False,
     options: Options | None = None,
     on_event: Listener | None = None,
+    cancel: Cancel | None = None,
     **settings: Unpack[Settings],
 ) -> Lock:
     """Writes down at `path` which bytes `models` are; none named means those of the lock that is there, else main.
 
-    Asks the hubs for their lists and fetches nothing; with `offline` it takes what was received here. `on_event` is
-    called in another thread. Raises `LockedError` where the lock that is there says something else, unless it is to be
-    `update`d, and the `FetchError` of a model that cannot be locked.
+    Asks the hubs for their lists and fetches nothing; with `offline` it takes what was received here. Raises
+    `LockedError` where the lock that is there says something else, unless it is to be `update`d, and the `FetchError`
+    of a model that cannot be locked.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
     from acestep_fetch import api
+    from acestep_fetch.client.running import run_and_wait
 
-    asked = _options(models, options, settings)
-    with ThreadPoolExecutor(1, thread_name_prefix="acestep-fetch") as pool:  # a loop may be running in this one
-        return pool.submit(api.lock, Path(path), asked, on_event, update=update).result()
+    asked, at = _options(models, options, settings), Path(path)
+    if asked.offline:  # without an event loop, which has a socket of its own
+        return api.lock(at, asked, on_event, update=update)
+    return run_and_wait(lambda listener: api.lock_async(at, asked, listener, update=update), on_event, cancel)
 
 
 def verify(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from acestep_fetch.core.errors import FetchError, UsageError
@@ -34,14 +34,14 @@ class LockedFile:
 
 @dataclass(frozen=True, slots=True)
 class LockedModel:
-    """`folder` is what the repository's root becomes below the checkpoints folder, "" for that folder itself.
-    `components` say whose version each is; root files are component ""."""
+    """`folder` is what the repository's root becomes below the checkpoints folder, "" for that folder itself. Its
+    root files beside other `components` are component ""."""
 
     name: str
     repo: str
     folder: str
     commits: Mapping[str, str]  # hub -> commit
-    components: Mapping[str, str]  # component -> hub
+    components: tuple[str, ...]
     files: tuple[LockedFile, ...]
 
     @property
@@ -65,14 +65,23 @@ class Lock:
         return next((model for model in self.models if model.name == name), None)
 
     def updated(self, models: Iterable[LockedModel]) -> Lock:
-        """With `models` in the place of what it has under their names."""
-        both = {model.name: model for model in (*self.models, *models)}
+        """With `models` in the place of what it has under their names. A digest that only it knows of the same bytes
+        stays."""
+        known = {(file.path, file.size, file.sha256): file for model in self.models for file in model.files}
+        both = {model.name: model for model in self.models}
+        for model in models:
+            files = (_with_git(file, known.get((file.path, file.size, file.sha256))) for file in model.files)
+            both[model.name] = replace(model, files=tuple(files))
         return Lock(tuple(both.values()))
 
     def to_dict(self) -> dict[str, Any]:
         """What the lock's file says."""
         said: dict[str, Any] = json.loads(render(self))
         return said
+
+
+def _with_git(file: LockedFile, same: LockedFile | None) -> LockedFile:
+    return replace(file, git_sha1=file.git_sha1 or same.git_sha1) if file.sha256 and same else file
 
 
 def shown(file: RemoteFile) -> str:
@@ -89,7 +98,12 @@ def render(lock: Lock, more: Mapping[str, Any] | None = None) -> str:
 
 
 def _model_lines(model: LockedModel) -> str:
-    head = {"repo": model.repo, "folder": model.folder, "commits": model.commits, "components": model.components}
+    head = {
+        "repo": model.repo,
+        "folder": model.folder,
+        "commits": model.commits,
+        "components": sorted(model.components),
+    }
     lines = [f"      {_dumped(name)}: {_dumped(value)}," for name, value in head.items()]
     files = ",\n".join(f"        {_dumped(file.path)}: {json.dumps(_file_row(file))}" for file in _sorted(model.files))
     return "\n".join([f"    {_dumped(model.name)}: {{", *lines, f'      "files": {{\n{files}\n      }}\n    }}'])
@@ -146,7 +160,7 @@ def _model_of(name: str, row: Mapping[str, Any]) -> LockedModel:
     if (folder and folder != name) or not all(path.path.startswith(f"{folder}/" if folder else "") for path in files):
         raise ValueError(f"the files of {name} do not lie in {folder!r}")
     check_paths((file.path for file in files), where="the lock")
-    components = {str(part): HubName(hub).value for part, hub in row["components"].items()}
+    components = tuple(str(part) for part in row["components"])
     commits = {HubName(hub).value: str(commit) for hub, commit in row["commits"].items()}
     model = LockedModel(name, str(RepoId.parse(row["repo"])), folder, commits, components, files)
     if stray := next((file.path for file in files if model.component_of(file.path) not in components), None):
@@ -182,10 +196,6 @@ def _model_changes(old: LockedModel, new: LockedModel) -> Iterator[str]:
         was, now = old.commits.get(hub, "none"), new.commits.get(hub, "none")
         if was != now:
             yield f"~ {new.name}: {hub.title} {was[:12]} -> {now[:12]}"
-    for part in sorted({**old.components, **new.components}):
-        whose = [model.components.get(part, "nobody") for model in (old, new)]
-        if whose[0] != whose[1]:
-            yield f"~ {new.name}: {part or 'root files'} by {whose[0]} -> by {whose[1]}"
     before, after = ({file.path: file for file in model.files} for model in (old, new))
     for path in sorted({**before, **after}):
         if path not in before:

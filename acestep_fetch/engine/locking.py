@@ -60,14 +60,15 @@ def _locked(
         repo=str(model.repo),
         folder="" if model.components else model.name,
         commits={hub.value: s.commit for hub, s in listed.snapshots.items() if SHA1_HEX.fullmatch(s.commit)},
-        components={component.name: component.manifest.truth.value for component in work.components},
+        components=tuple(sorted(component.name for component in work.components)),
         files=tuple(sorted(files, key=lambda file: file.path)),
     )
 
 
 class _Known:
-    """The sha256 of files that Hugging Face lists by git's digest only: proven by bytes that were received here, as an
-    older lock has it, or else by the word of ModelScope, where it has the same version as far as can be seen."""
+    """The other digest of files that Hugging Face lists by git's only, and ModelScope by sha256: proven by bytes that
+    were received here, as an older lock has it, or else by the other hub's word, where that has the same version as far
+    as can be seen."""
 
     def __init__(self, old: Lock, layout: Layout) -> None:
         received = [locked_as_received(receipt) for receipt in all_receipts(layout.receipts)]
@@ -78,11 +79,12 @@ class _Known:
     def file(self, component: Component, file: ManifestFile) -> LockedFile:
         listed, label = file.file, component.label(file.path)
         sha256 = listed.sha256 or self._by_git.get((listed.git_sha1 or "", listed.size))
-        if sha256 is None and (sha256 := _by_the_other(component, listed)):
-            self._by_word += 1
+        theirs = _by_the_other(component, listed)
+        if theirs and sha256 is None and theirs.sha256:
+            self._by_word, sha256 = self._by_word + 1, theirs.sha256
         if sha256 is None:
             self._unknown.append(label)
-        return LockedFile(label, listed.size, sha256, listed.git_sha1)
+        return LockedFile(label, listed.size, sha256, listed.git_sha1 or (theirs.git_sha1 if theirs else None))
 
     def tell(self, context: Context) -> None:
         """Says what is not proven, and what is not known."""
@@ -97,14 +99,14 @@ class _Known:
             context.emit(Note("info", f"no sha256 is known of {named}{more}: locked by git's digest"))
 
 
-def _by_the_other(component: Component, file: RemoteFile) -> str | None:
+def _by_the_other(component: Component, file: RemoteFile) -> RemoteFile | None:
     """What the other hub says, if all that can be compared in this component is equal."""
     truth = component.manifest.truth
     other, mine = component.snapshots.get(truth.other), component.snapshots[truth]
     if other is None or is_furniture(file.path) or not _same_version(component, mine, other):
         return None
     theirs = other.by_path.get(file.path)
-    return theirs.sha256 if theirs and theirs.size == file.size else None
+    return theirs if theirs and theirs.size == file.size else None
 
 
 def _same_version(component: Component, mine: Snapshot, other: Snapshot) -> bool:

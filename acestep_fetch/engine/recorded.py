@@ -17,7 +17,8 @@ Snapshots = Mapping[HubName, Snapshot]
 
 @dataclass(frozen=True, slots=True)
 class RecordedComponent:
-    """`files` by their paths in the component's folder. `locked` ones are never taken in another version."""
+    """`files` by their paths in the component's folder. A `locked` one is never taken in another version, and the hub
+    that lists most of it is called the truth."""
 
     name: str
     truth: HubName
@@ -27,10 +28,15 @@ class RecordedComponent:
 
     def manifest(self, snapshots: Snapshots) -> ComponentManifest:
         """What the component held, with the hubs that list the same bytes as sources."""
-        may_differ = _nothing if self.locked else may_drift
-        return recorded_component(
-            self.name, self.truth, self.commit, self.files, snapshots, may_differ, strict=self.locked
-        )
+        if not self.locked:
+            return recorded_component(self.name, self.truth, self.commit, self.files, snapshots, may_drift)
+        truth = max(snapshots, key=lambda hub: (self._shared(snapshots[hub]), hub is self.truth), default=self.truth)
+        commit = snapshots[truth].commit if truth in snapshots else self.commit
+        return recorded_component(self.name, truth, commit, self.files, snapshots, _nothing, strict=True)
+
+    def _shared(self, snapshot: Snapshot) -> int:
+        listed = ((file, snapshot.by_path.get(file.path)) for file in self.files.values())
+        return sum(their is not None and agreement(file, their) is not Agreement.DIFFERENT for file, their in listed)
 
 
 def _nothing(path: str) -> bool:
@@ -127,15 +133,15 @@ def record_of(receipt: Receipt) -> Record | None:
 def record_of_lock(model: LockedModel, lock: str) -> Record:
     """`lock` is what people call the lock."""
     components = list[RecordedComponent]()
-    for name, hub in model.components.items():
+    hub = next((hub for hub in HubName if hub in model.commits), HubName.HUGGINGFACE)
+    for name in model.components:
         listed = [RemoteFile(model.in_repo(f.path), f.size, f.sha256, f.git_sha1) for f in model.files]
         files = {
             file.path.removeprefix(f"{name}/") if name else file.path: remote
             for file, remote in zip(model.files, listed, strict=True)
             if model.component_of(file.path) == name
         }
-        commit = model.commits.get(hub, "")
-        components.append(RecordedComponent(name, HubName(hub), commit, files, locked=True))
+        components.append(RecordedComponent(name, hub, model.commits.get(hub, ""), files, locked=True))
     pins = {HubName(hub): commit for hub, commit in model.commits.items()}
     return Record(model.name, model.repo, tuple(components), pins, lock)
 

@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from acestep_fetch.catalogue import Model
@@ -38,7 +39,7 @@ Connect = Callable[[], AbstractAsyncContextManager[Network]]
 
 
 class Session:
-    """Use once: `run` it, then read `works` and `plan`."""
+    """Use once: `run` it, then read `works` and `plan`. With the folder of a `bundle`, nobody is connected to."""
 
     def __init__(
         self,
@@ -47,8 +48,9 @@ class Session:
         connect: Connect,
         records: Mapping[str, Record] | None = None,
         lists: Sequence[receipts.Receipt] = (),
+        bundle: Path | None = None,
     ) -> None:
-        self._lists = {each.model: each for each in lists}
+        self._lists, self._bundle = {each.model: each for each in lists}, bundle
         self.works = [ModelWork(model, record=(records or {}).get(model.name)) for model in models]
         self.plan: tuple[FileReport, ...] = ()
         self.unavailable = list[Model]()
@@ -64,6 +66,10 @@ class Session:
                 await self._context.on_disk(self._context.layout.state, sweep, self._context.layout)
                 await self._look_for_ready()  # somebody else may have fetched them while we waited
             if all(work.ready for work in self.works):
+                return
+            if self._bundle:
+                unpacking = await asyncio.to_thread(import_module, "acestep_fetch.engine.unpacking")
+                await unpacking.unpack(self.open_works, self._bundle, self._context)
                 return
             if self._context.options.adopt_only and await self._recorded():
                 await self._adopt_recorded()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from acestep_fetch.core.bundle import BUNDLE_NAME, Bundle, Needs, parse_bundle, parse_needs
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.lock import Lock, LockedFile, LockedModel, parse, render
 from acestep_fetch.core.model import SHA1_HEX
@@ -29,6 +30,17 @@ def write_lock(path: Path, lock: Lock) -> None:
     write_text(path, render(lock))
 
 
+def read_needs(path: Path) -> Needs:
+    """Raises `UsageError`."""
+    return parse_needs(read_text(path, "the box without a network writes it: acestep-fetch bundle needs"), path.name)
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Raises `UsageError`."""
+    path = folder / BUNDLE_NAME
+    return parse_bundle(read_text(path, "name the folder that `acestep-fetch bundle create` made"), path.name)
+
+
 def write_text(path: Path, text: str) -> None:
     """Whole or not at all. Raises `DiskError`."""
     try:
@@ -48,7 +60,7 @@ def locked_as_received(receipt: Receipt) -> LockedModel:
         repo=receipt.repo,
         folder=receipt.model if set(receipt.commits) == {receipt.model} else "",
         commits={hub: commit for hub, commit in commits.items() if SHA1_HEX.fullmatch(commit)},
-        components={name: hub for name, (hub, _) in truths.items()},
+        components=tuple(sorted(receipt.commits)),
         files=tuple(sorted(files, key=lambda file: file.path)),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -13,10 +14,13 @@ from typing import Any
 
 import pytest
 
+from acestep_fetch import Options, api
+from acestep_fetch.core.errors import LockedError
 from acestep_fetch.core.lock import Lock, parse
 from acestep_fetch.core.model import HubName
 from acestep_fetch.core.sums import sum_line
 from tests.cli.test_revisions import update
+from tests.cli.test_upkeep import flip
 from tests.end_to_end.conftest import Hubs, events, hubs
 from tests.support.faults import FlipBit, Rule
 from tests.support.recorder import Kind
@@ -311,6 +315,41 @@ def test_files_that_the_application_has_rewritten_are_left_alone(tmp_path: Path)
         assert "code.py" in again.stderr
 
 
+def test_a_repair_goes_by_what_was_received_whatever_lock_is_set(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with two(tmp_path) as pair:
+        for hub in ("hf", "ms"):
+            make_repo(tmp_path / hub, "made/Other", {"a.txt": 500})
+        assert written(pair, tmp_path / "the.lock", "--model", "made/Other").returncode == 0
+        assert fetched(pair, out, *WHAT).returncode == 0
+        truth = tree_digests(out / "Repo")
+        flip(out / "Repo" / "large.bin", 7)
+        other = tmp_path / "other.lock"
+        assert pair.run("lock", "-m", "made/Other", "--skip-main", "-o", str(other)).returncode == 0
+        mended = pair.run("repair", "--dir", str(out), "--progress", "none", ACESTEP_FETCH_LOCK=str(other))
+        assert mended.returncode == 0, mended.stderr
+        assert tree_digests(out / "Repo") == truth
+
+
+async def test_from_python_inside_a_running_loop(tmp_path: Path) -> None:
+    with two(tmp_path) as pair:
+        options = Options(
+            models=(REPO,),
+            skip_main=True,
+            directory=tmp_path / "out",
+            huggingface_endpoint=pair.hf.url,
+            modelscope_endpoint=pair.ms.url,
+        )
+        made = await api.lock_async(tmp_path / "a.lock", options)
+        assert made == lock_of(tmp_path / "a.lock")
+        assert await asyncio.to_thread(api.lock, tmp_path / "b.lock", options) == made
+        move_on(tmp_path, NEWER)
+        with pytest.raises(LockedError, match="left as it is"):
+            await api.lock_async(tmp_path / "a.lock", options)
+        assert lock_of(tmp_path / "a.lock") == made
+        assert await api.lock_async(tmp_path / "a.lock", options, update=True) != made
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -320,8 +359,8 @@ def test_files_that_the_application_has_rewritten_are_left_alone(tmp_path: Path)
         ('{"version": 9, "models": {}}', "version 9"),
         ('{"version": 1, "models": {"../x": {}}}', "no lock"),
         (
-            '{"version": 1, "models": {"a": {"repo": "o/a", "folder": "a", "commits": {}, "components": {"a": '
-            '"huggingface"}, "files": {"a/../../x": {"size": 1, "git_sha1": "' + "a" * 40 + '"}}}}}',
+            '{"version": 1, "models": {"a": {"repo": "o/a", "folder": "a", "commits": {}, "components": ["a"], '
+            '"files": {"a/../../x": {"size": 1, "git_sha1": "' + "a" * 40 + '"}}}}}',
             "no plain path",
         ),
     ],
