@@ -1,4 +1,4 @@
-"""The composition root: wires catalogue, hubs, transport and engine together, and the public Python API.
+"""The composition root: wires catalogue, hubs, transport and engine together. What people call is in `client/`.
 
 HTTP libraries and hub SDKs are imported only when a run has something to fetch.
 """
@@ -8,76 +8,73 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acestep_fetch import __version__
 from acestep_fetch.catalogue import Model, load_catalogue
 from acestep_fetch.catalogue.models import MAIN
-from acestep_fetch.core.errors import FetchError, UsageError
-from acestep_fetch.core.events import Event, Listener, Note, RunFinished, RunStarted
-from acestep_fetch.engine.readiness import look
-from acestep_fetch.engine.report import Ledger, Report, overall
+from acestep_fetch.core.bundle import BUNDLE_NAME, Needs
+from acestep_fetch.core.errors import LockedError, UsageError
+from acestep_fetch.core.events import Event, Listener, Note, RunStarted
+from acestep_fetch.core.lock import LOCK_NAME, Lock
+from acestep_fetch.engine.needs import find_needs
+from acestep_fetch.engine.readiness import Ready, look, not_ready
+from acestep_fetch.engine.received import lock_received, refuse_changes
+from acestep_fetch.engine.recorded import Record, record_of, record_of_lock
+from acestep_fetch.engine.report import Ledger, Report, finished
 from acestep_fetch.options import Options
+from acestep_fetch.storage import platform
 from acestep_fetch.storage.layout import Layout, choose_folder
+from acestep_fetch.storage.lockfile import read_lock, write_lock
 from acestep_fetch.storage.receipts import Receipt
 
 if TYPE_CHECKING:
     from acestep_fetch.core.interfaces import Transport
-    from acestep_fetch.engine.components import ModelWork
+    from acestep_fetch.engine.ending import Host
     from acestep_fetch.engine.opening import Network
     from acestep_fetch.engine.plan import Plan
-    from acestep_fetch.engine.session import Session
 
-__all__ = ["Report", "fetch", "fetch_async", "plan", "plan_of", "up_to_date", "wanted_models"]
-
-
-def fetch(options: Options | None = None, listener: Listener | None = None) -> Report:
-    """`fetch_async` for code without an event loop (inside one, await that instead)."""
-    options = options or Options.from_environment()
-    if report := up_to_date(options, listener):
-        return report
-    from acestep_fetch.transport.lookups import run_async
-
-    return run_async(fetch_async(options, listener))
+__all__ = ["Report", "fetch_async", "guarded", "lock", "lock_async", "needs", "plan_of", "up_to_date", "wanted_models"]
 
 
 def up_to_date(options: Options, listener: Listener | None = None) -> Report | None:
-    """The report of a run with nothing to do; None (and nothing told) where there is something to do.
+    """The report of a run with nothing to do, or nothing that it may do (`Options.offline`, a lock without the model);
+    None (and nothing told) where there is something to do.
 
-    Opens no socket, not even an event loop's. Raises `UsageError` for an unknown name.
+    Opens no socket, not even an event loop's. Raises `UsageError` for an unknown name and a lock that cannot be read.
     """
     began, ledger = time.monotonic(), Ledger()
     folder, note = choose_folder(options.directory)
-    models = wanted_models(options)
-    found = {model.name: ready for model in models if (ready := look(model, Layout(folder), options))}
-    missing = [model for model in models if model.name not in found]
-    if not found or not all(options.all_models and model.announced for model in missing):
-        return None  # what is only announced is asked for again when there is something else to ask
+    layout, models = Layout(folder), wanted_models(options)
+    found, error = dict[str, Ready](), None
+    try:
+        records = _locked_records(options, models)
+        found = {m.name: ready for m in models if (ready := look(m, layout, options, records.get(m.name)))}
+        missing = [model for model in models if model.name not in found]
+        if not found or not all(options.all_models and model.announced for model in missing):
+            if not options.offline:
+                return None  # what is only announced is asked for again when there is something else to ask
+            error = not_ready(missing, layout, options, records)
+    except LockedError as exc:
+        error = exc
     tell = _teller(ledger, listener)
-    tell(RunStarted(__version__, str(folder), tuple(found)))
+    tell(RunStarted(__version__, str(folder), tuple(m.name for m in models) if error else tuple(found)))
     for event in [*([Note("info", note)] if note else []), *(e for ready in found.values() for e in ready.events)]:
         tell(event)
     report = Report(
-        exit_code=0,
-        models=dict.fromkeys(found, "ready"),
+        exit_code=error.exit_code if error else 0,
+        models={m.name: "ready" if m.name in found else "failed" for m in models if error or m.name in found},
         folders=tuple(folder for ready in found.values() for folder in ready.folders),
         bytes_fetched=0,
         bytes_reused=ledger.bytes_reused,
         by_source={},
         seconds=time.monotonic() - began,
+        error=error,
     )
-    tell(_finished(report, ledger))
+    tell(finished(report, ledger))
     return report
-
-
-def plan(options: Options | None = None, listener: Listener | None = None) -> Plan:
-    """What `fetch` would do with the same options; asks the hubs, and changes nothing.
-
-    Raises `FetchError` where no plan can be made. A plan that does not fit on the disk says so itself.
-    """
-    options = replace(options or Options.from_environment(), dry_run=True)
-    return plan_of(fetch(options, listener), options)
 
 
 def plan_of(report: Report, options: Options) -> Plan:
@@ -87,17 +84,91 @@ def plan_of(report: Report, options: Options) -> Plan:
     return planned.plan_of(report, Layout(choose_folder(options.directory)[0]))
 
 
-@dataclass(slots=True)
-class Host:
-    """The process around a run, where it has nothing else to do and may end with it.
+def lock(
+    path: Path | None = None,
+    options: Options | None = None,
+    listener: Listener | None = None,
+    *,
+    update: bool = False,
+) -> Lock:
+    """Writes down which bytes the models are that `options` name (with nothing named: those of the lock at `path`, else
+    main), and returns it. The hubs are asked for their lists; `Options.offline` takes what was received here.
 
-    `leave` ends it at once, as a kill would, with an exit code. It is called, perhaps from another thread, where a run
-    cannot end in order: the disk does not answer, or the event loop is blocked. `stop_code` is the exit code of a run
-    that is cancelled.
+    Raises `LockedError` where a lock at `path` says something else and is not to be `update`d, and the `FetchError` of
+    a model that cannot be locked.
     """
+    path, options = path or Path(LOCK_NAME), options or Options.from_environment()
+    return _written(path, *relocked(path, options, listener), update=update)
 
-    leave: Callable[[int], None]
-    stop_code: int = 130
+
+async def lock_async(
+    path: Path | None = None,
+    options: Options | None = None,
+    listener: Listener | None = None,
+    *,
+    update: bool = False,
+) -> Lock:
+    """`lock` inside a running event loop."""
+    path, options = path or Path(LOCK_NAME), options or Options.from_environment()
+    old, models = _to_lock(path, options)
+    if options.offline:
+        new = lock_received(models, Layout(choose_folder(options.directory)[0]), options)
+    else:
+        new = await _lock_listed(models, options, old or Lock(), listener)
+    return _written(path, old, (old or Lock()).updated(new.models), update=update)
+
+
+def relocked(path: Path, options: Options, listener: Listener | None = None) -> tuple[Lock | None, Lock]:
+    """The lock at `path` (None for none), and what `lock` would write there."""
+    old, models = _to_lock(path, options)
+    if options.offline:  # without an event loop, which has a socket of its own
+        new = lock_received(models, Layout(choose_folder(options.directory)[0]), options)
+    else:
+        from acestep_fetch.transport.lookups import run_async
+
+        new = run_async(_lock_listed(models, options, old or Lock(), listener))
+    return old, (old or Lock()).updated(new.models)
+
+
+def _to_lock(path: Path, options: Options) -> tuple[Lock | None, Sequence[Model]]:
+    """The lock that is there, and the models that are to be looked at."""
+    old = read_lock(path) if path.exists() else None
+    same = old is not None and not (options.models or options.all_models)
+    return old, wanted_models(replace(options, lock=path if same else None))
+
+
+def _written(path: Path, old: Lock | None, new: Lock, *, update: bool) -> Lock:
+    if old is not None and not update:
+        refuse_changes(path, old, new)
+    if new != old:
+        write_lock(path, new)
+    return new
+
+
+def needs(options: Options, tell: Callable[[str], None] = lambda path: None) -> Needs:
+    """What the models that `options` name lack to be ready here: by `Options.lock` to the byte. Opens no socket; reads
+    the files that no receipt speaks for, and `tell`s which.
+
+    Raises `UsageError`, `LockedError` for a model that the lock lacks, and what the disk refuses as `DiskError`.
+    """
+    models, layout = wanted_models(options), Layout(choose_folder(options.directory)[0])
+    lock = read_lock(options.lock) if options.lock else None
+    try:
+        return find_needs(models, layout, options, lock, _locked_records(options, models), tell)
+    except OSError as exc:
+        raise platform.explain(exc, exc.filename or layout.root) from exc
+
+
+async def _lock_listed(models: Sequence[Model], options: Options, old: Lock, listener: Listener | None) -> Lock:
+    from acestep_fetch.engine.context import Context
+    from acestep_fetch.engine.locking import lock_listed
+    from acestep_fetch.engine.session import unwrapped
+    from acestep_fetch.storage.threads import Disk
+
+    with Disk() as disk:
+        context = Context(options, Layout(choose_folder(options.directory)[0]), disk, _teller(Ledger(), listener))
+        async with _connect(options) as network, unwrapped():
+            return await lock_listed(models, network, old, context)
 
 
 async def fetch_async(
@@ -107,6 +178,7 @@ async def fetch_async(
     host: Host | None = None,
     record: Receipt | None = None,
     lists: Sequence[Receipt] = (),
+    bundle: Path | None = None,
 ) -> Report:
     """Makes the models that `options` names ready, and reports.
 
@@ -115,82 +187,78 @@ async def fetch_async(
     is still told, with the exit code of a stop. A listener that raises is logged and otherwise ignored.
 
     `record` is what a model was when it was fetched: it is made that again, from wherever its bytes can still be had,
-    whatever the hubs have by now. `options` name that one model then. `lists` say what models must hold (a lock does)
-    where `options.adopt_only` is set: no hub is asked about these.
+    whatever the hubs have by now. `options` name that one model then, and a lock of theirs is not looked at. `lists`
+    say what models must hold (a lock does) where `options.adopt_only` is set: no hub is asked about these.
+
+    `bundle` is a folder that `acestep_fetch.engine.packing` made: its models are made ready from it, and no hub is
+    asked. What `options` say of models, locks and hubs is not looked at then.
 
     A run that stands still without a reason ends with `StuckError`. Where the event loop itself is blocked, or the end
     stands still too, nothing can end it but a `host`; without one, that is logged.
     """
-    import asyncio
-
     from acestep_fetch.engine.context import Context
+    from acestep_fetch.engine.ending import Ending
     from acestep_fetch.engine.session import Session
     from acestep_fetch.engine.stopping import in_order
     from acestep_fetch.engine.watchdog import Watchdog
     from acestep_fetch.storage.threads import Disk
 
     options = options or Options.from_environment()
+    if bundle:
+        options = replace(
+            options,
+            lock=bundle / BUNDLE_NAME,
+            offline=False,
+            models=(),
+            all_models=False,
+            skip_main=False,
+            include=(),
+            exclude=(),
+            revision=None,
+            force=False,
+            dry_run=False,
+        )
+    if record:
+        options = replace(options, lock=None)
+    if options.offline and (report := up_to_date(options, listener)):
+        return report
     folder, note = choose_folder(options.directory)
     ledger, began = Ledger(), time.monotonic()
     with Disk() as disk:
         context = Context(options, Layout(folder), disk, _teller(ledger, listener))
-        session: Session | None = None
-        error: FetchError | None = None
-        stopped: int | None = None
-
-        def tell_end() -> Report:
-            report = _report(options, session, error, ledger, time.monotonic() - began, stopped)
-            context.emit(_finished(report, ledger))
-            return report
-
-        def leave(because: FetchError | None) -> None:
-            nonlocal error, stopped
-            if host:
-                error, stopped = because, None if because else host.stop_code
-                host.leave(tell_end().exit_code)
-            elif because:
-                _log(because)
-
-        def hurry() -> None:
-            if host:
-                leave(watchdog.error)
-
-        watchdog = Watchdog(context, leave)
-        try:
+        ending = Ending(context, ledger, host, began)
+        watchdog = Watchdog(context, ending.leave)
+        with ending:
             models = wanted_models(options)
             context.emit(RunStarted(__version__, str(folder), tuple(model.name for model in models)))
             if note:
                 context.emit(Note("info", note))
-            session = Session(context, models, lambda: _connect(options), record, lists)
+            records = _locked_records(options, models) if record is None else {record.model: record_of(record)}
+            known = {name: each for name, each in records.items() if each}
+            ending.session = Session(context, models, lambda: _connect(options), known, lists, bundle)
             async with watchdog:
-                await in_order(session.run(), context, hurry)
-        except FetchError as exc:
-            error = exc
-        except asyncio.CancelledError:
-            stopped = host.stop_code if host else 130
-            raise
-        except Exception as exc:  # a bug of ours: the last event must not call it a success
-            error = FetchError(f"internal error: {type(exc).__name__}: {exc}", hint="please report this; -v shows more")
-            raise
-        finally:
-            report = tell_end()
-    return report
-
-
-def _log(error: FetchError) -> None:
-    import logging
-
-    logging.getLogger(__name__).critical("%s", error.message)
+                await in_order(ending.session.run(), context, lambda: ending.hurry(watchdog.error))
+    return ending.report
 
 
 def _teller(ledger: Ledger, listener: Listener | None) -> Listener:
-    """Adds up, and tells the listener. One that raises is logged; it never harms a download."""
+    """Adds up, and tells the listener."""
+    told = guarded(listener) if listener else None
 
     def tell(event: Event) -> None:
         ledger.listen(event)
+        if told:
+            told(event)
+
+    return tell
+
+
+def guarded(listener: Listener) -> Listener:
+    """A listener that raises is logged; it never harms a download."""
+
+    def tell(event: Event) -> None:
         try:
-            if listener:
-                listener(event)
+            listener(event)
         except Exception:  # whatever a listener of somebody else's raises
             import logging
 
@@ -200,8 +268,12 @@ def _teller(ledger: Ledger, listener: Listener | None) -> Listener:
 
 
 def wanted_models(options: Options) -> Sequence[Model]:
-    """What to make ready, main first as upstream does. Raises `UsageError` for an unknown name."""
+    """What to make ready, main first as upstream does; where a lock is given and nothing named, what that has. Raises
+    `UsageError` for an unknown name and a lock that cannot be read."""
     catalogue = load_catalogue()
+    if options.lock and not (options.models or options.all_models):
+        named = catalogue.bring(model.repo for model in read_lock(options.lock).models)
+        return tuple(model for model in named if not (options.skip_main and model.name == MAIN))
     models = catalogue.models if options.all_models else catalogue.bring(options.models or (MAIN,))
     main = catalogue.find(MAIN)
     others = tuple(model for model in models if model != main)
@@ -211,6 +283,29 @@ def wanted_models(options: Options) -> Sequence[Model]:
             hint="name another model (--model)",
         )
     return others if options.skip_main else (main, *others)
+
+
+def _locked_records(options: Options, models: Sequence[Model]) -> dict[str, Record | None]:
+    """What `options.lock` says of each of `models`; nothing where there is no lock. Raises `UsageError`, and
+    `LockedError` where it lacks one (that is published)."""
+    if options.lock is None:
+        return {}
+    if options.revision:
+        raise UsageError("--revision and a lock exclude each other", hint="the lock names the commits already")
+    lock, records = read_lock(options.lock), dict[str, Record | None]()
+    for model in models:
+        found = lock.find(model.name)
+        if found and found.repo == str(model.repo):
+            records[model.name] = record_of_lock(found, options.lock.name)
+        elif found or not (options.all_models and model.announced):
+            has = f"has it as {found.repo}" if found else "does not have it"
+            raise LockedError(
+                f"{model.name} ({model.repo}): {options.lock} {has}",
+                hint=f"`acestep-fetch lock --update --skip-main --model {model.repo}` adds it"
+                if model.name != MAIN
+                else "--skip-main leaves it out, `acestep-fetch lock --update --model main` adds it",
+            )
+    return records
 
 
 @asynccontextmanager
@@ -239,58 +334,3 @@ async def _connect(options: Options) -> AsyncIterator[Network]:
             ModelScope(api, options.modelscope_endpoint, options.modelscope_token),
         )
         yield Network(hubs, api, open_transport, select)
-
-
-def _report(
-    options: Options,
-    session: Session | None,
-    error: FetchError | None,
-    ledger: Ledger,
-    seconds: float,
-    stopped: int | None,
-) -> Report:
-    works = session.works if session else []
-    if error is None:
-        error = overall([work.error for work in works if work.error], sum(work.ready for work in works))
-    states = {work.model.name: _state(work, error, stopped, options) for work in works}
-    if session:
-        states |= {model.name: "unavailable" for model in session.unavailable}
-    return Report(
-        exit_code=stopped if stopped is not None else error.exit_code if error else 0,
-        models=states,
-        folders=tuple(folder for work in works for folder in work.folders),
-        bytes_fetched=ledger.bytes_fetched,
-        bytes_reused=ledger.bytes_reused,
-        by_source=dict(ledger.by_source),
-        seconds=seconds,
-        files=session.plan if session else (),
-        error=error,
-        order=ledger.order,
-        why=ledger.why,
-    )
-
-
-def _state(work: ModelWork, error: FetchError | None, stopped: int | None, options: Options) -> str:
-    if work.ready:
-        return "ready"
-    if stopped is not None:
-        return "stopped"
-    if work.error or error:
-        return "failed"
-    return "partial" if options.adopt_only else "planned"
-
-
-def _finished(report: Report, ledger: Ledger) -> RunFinished:
-    return RunFinished(
-        exit_code=report.exit_code,
-        models=report.models,
-        files_verified=ledger.verified,
-        files_reused=ledger.reused,
-        bytes_fetched=report.bytes_fetched,
-        bytes_reused=report.bytes_reused,
-        by_source=report.by_source,
-        seconds=report.seconds,
-        error=report.error.message if report.error else None,
-        hint=report.error.hint if report.error else None,
-        attempts=report.error.attempts if report.error else (),
-    )

@@ -62,6 +62,8 @@ class Options:
     adopt: tuple[Path, ...] = ()  # other folders of this machine that may hold what is wanted
     adopt_by: str = "auto"  # how it is taken: see `storage.taking.Way`
     adopt_only: bool = False  # nothing is fetched
+    lock: Path | None = None  # nothing but what this lock says
+    offline: bool = False  # no socket is opened: what is not ready is an error
 
     prefer: HubName | None = None
     token: str | None = field(default=None, repr=False)  # Hugging Face
@@ -138,6 +140,11 @@ def _count(value: int, what: str) -> int:
     return value
 
 
+def parse_switch(text: str) -> bool:
+    """Whether a variable is switched on, by the words that huggingface_hub takes for it."""
+    return text.upper() in ("1", "ON", "YES", "TRUE")
+
+
 def _seconds(text: str) -> float:
     return _above_zero(_number(text), "it")
 
@@ -151,6 +158,9 @@ def _number(text: str) -> float:
 
 _VARIABLES: Final[Mapping[str, tuple[tuple[str, ...], Callable[[str], object]]]] = {
     "directory": (("ACESTEP_CHECKPOINTS_DIR",), expanded),
+    "lock": (("ACESTEP_FETCH_LOCK",), expanded),
+    # the last two as huggingface_hub reads them, which knows no other offline than that of everything
+    "offline": (("ACESTEP_FETCH_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"), parse_switch),
     "prefer": (("ACESTEP_FETCH_PREFER_SOURCE", "ACESTEP_DOWNLOAD_SOURCE"), parse_source),
     "modelscope_token": (("MODELSCOPE_API_TOKEN",), remember),
     "huggingface_endpoint": (("HF_ENDPOINT",), str),

@@ -7,9 +7,11 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Final
 
 from acestep_fetch.core.errors import UsageError
+from acestep_fetch.core.lock import LOCK_NAME
 from acestep_fetch.core.secrecy import Secret
 from acestep_fetch.options import Options, expanded, parse_count, parse_size, parse_source
 
@@ -22,7 +24,7 @@ def command_parser(name: str, description: str, examples: str) -> argparse.Argum
     """The parser of ``acestep-fetch NAME``; `examples` are command lines, one below the other."""
     return argparse.ArgumentParser(
         prog=f"acestep-fetch {name}",
-        description=description,
+        description=fill(description, 80),
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -38,17 +40,33 @@ def add_json(to: argparse._ActionsContainer) -> None:
     to.add_argument("--json", action="store_true", help="a JSON document on stdout, for programs")
 
 
-def add_selection(to: argparse._ActionsContainer) -> None:
-    """Which models, and which of their files."""
+def add_models(to: argparse._ActionsContainer) -> None:
+    """Which models, and of which revision."""
     to.add_argument(
         "-m", "--model", action="append", default=[], metavar="NAME", help="a model, or OWNER/NAME; repeatable"
     )
     to.add_argument("-a", "--all", action="store_true", help="every model of the catalogue")
     add_gpu(to)
     to.add_argument("--skip-main", action="store_true", help="do not fetch the main model along with another")
+    to.add_argument("--revision", metavar="REV", help="a branch, tag or commit")
+
+
+def add_selection(to: argparse._ActionsContainer) -> None:
+    """Which models, and which of their files."""
+    add_models(to)
     to.add_argument("--include", action="append", default=[], metavar="GLOB", help="only files that match; repeatable")
     to.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="no files that match; repeatable")
-    to.add_argument("--revision", metavar="REV", help="a branch, tag or commit")
+
+
+def add_lock(to: argparse._ActionsContainer) -> None:
+    """Nothing but recorded bytes, or no byte at all."""
+    to.add_argument("--locked", action="store_true", help=f"only what ./{LOCK_NAME} says; anything else ends with 12")
+    to.add_argument("--lock", metavar="FILE", help="the same with another lock; no model named: all that it has")
+    add_offline(to)
+
+
+def add_offline(to: argparse._ActionsContainer) -> None:
+    to.add_argument("--offline", action="store_true", default=None, help="open no socket (also: HF_HUB_OFFLINE=1)")
 
 
 def add_gpu(to: argparse._ActionsContainer) -> None:
@@ -110,6 +128,7 @@ def options_of(given: argparse.Namespace) -> Options:
     """
     said = vars(given)
     directory, prefer, bundle = said.get("dir"), said.get("prefer_source"), said.get("ca_bundle")
+    lock = said.get("lock")
     return Options.from_environment(
         directory=expanded(directory) if directory else None,
         models=(*(name for text in said.get("model", ()) for name in text.split(",")), *_for_gpu(given)),
@@ -121,6 +140,8 @@ def options_of(given: argparse.Namespace) -> Options:
         force=said.get("force"),
         dry_run=said.get("dry_run"),
         adopt=_adopted(said.get("adopt")),
+        lock=expanded(lock) if lock else Path(LOCK_NAME) if said.get("locked") else None,
+        offline=said.get("offline"),
         prefer=parse_source(prefer) if prefer else None,
         token=_token(said.get("token"), said.get("token_file")),
         ca_bundle=expanded(bundle) if bundle else None,

@@ -10,6 +10,7 @@ from acestep_fetch import __version__
 from acestep_fetch.cli.arguments import (
     add_adoption,
     add_folder,
+    add_lock,
     add_output,
     add_selection,
     add_sources,
@@ -42,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     )
     what = top.add_argument_group("what to fetch (nothing named: the main model)")
     add_selection(what)
+    add_lock(what)
     what.add_argument("-l", "--list", action="store_true", help="show the models and end")
     what.add_argument("-f", "--force", action="store_true", help="fetch again what is there")
     what.add_argument("-n", "--dry-run", action="store_true", help="show what would be done and end")
