@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from acestep_fetch import __version__
-from acestep_fetch.cli.arguments import add_folder, add_output, add_selection, add_sources, add_transfer, options_of
+from acestep_fetch.cli.arguments import (
+    Showing,
+    add_folder,
+    add_output,
+    add_selection,
+    add_setting,
+    add_sources,
+    add_transfer,
+    options_of,
+    showing_of,
+)
 from acestep_fetch.options import Options
 
 if TYPE_CHECKING:
@@ -35,8 +45,8 @@ def parser() -> argparse.ArgumentParser:
     what = top.add_argument_group("what to fetch (nothing named: the main model)")
     add_selection(what)
     what.add_argument("-l", "--list", action="store_true", help="show the models and end")
-    what.add_argument("-f", "--force", action="store_true", help="fetch again what is there")
-    what.add_argument("-n", "--dry-run", action="store_true", help="show what would be done and end")
+    add_setting(what, "force")
+    add_setting(what, "dry-run")
     how = top.add_argument_group("where from, where to")
     add_folder(how)
     add_sources(how)
@@ -54,25 +64,31 @@ def run(arguments: Sequence[str]) -> int:
         from acestep_fetch.cli.listing import print_models
 
         return print_models(options)
-    return _fetch(options, given)
+    return _fetch(options, showing_of(given))
 
 
-def _fetch(options: Options, given: argparse.Namespace) -> int:
+def _fetch(options: Options, showing: Showing) -> int:
     from acestep_fetch import api
     from acestep_fetch.cli.running import run_loop
     from acestep_fetch.display import open_display
 
     api.wanted_models(options)  # a wrong name is told before anything is drawn
-    mode: Mode = "plain" if options.dry_run and given.progress == "auto" else given.progress
-    with open_display(mode, quiet=given.quiet, verbose=given.verbose) as display:
+    mode: Mode = "plain" if options.dry_run and showing.progress == "auto" else showing.progress
+    with open_display(
+        mode,
+        quiet=showing.quiet,
+        verbose=showing.verbose,
+        interval=showing.progress_interval,
+        environ=showing.environ,
+    ) as display:
         report = api.up_to_date(options, display) or run_loop(options, display)
     if isinstance(report, int):
         return report
-    if options.dry_run and not report.error and given.progress != "json":
+    if options.dry_run and not report.error and showing.progress != "json":
         from acestep_fetch.cli.plan import print_plan
 
         print_plan(report)
-    elif given.quiet:
+    elif showing.quiet:
         for folder in report.folders:
             print(folder)
     return report.exit_code

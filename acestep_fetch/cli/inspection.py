@@ -21,7 +21,7 @@ def add_arguments(top: argparse.ArgumentParser) -> None:
 
 
 def folder_of(given: argparse.Namespace) -> Layout:
-    options = Options.from_environment(directory=expanded(given.dir) if given.dir else None)
+    options = Options.from_configuration(directory=expanded(given.dir) if given.dir else None)
     return Layout(choose_folder(options.directory)[0])
 
 

@@ -53,7 +53,7 @@ def run(arguments: Sequence[str]) -> int:
 def _as_fetched(receipt: Receipt, layout: Layout) -> Options:
     """The options that ask for the model again as it was asked for."""
     is_main, selection = receipt.model == MAIN, receipt.selection
-    return Options.from_environment(
+    return Options.from_configuration(
         directory=layout.root,
         models=() if is_main else (receipt.repo,),
         skip_main=not is_main,
