@@ -200,6 +200,7 @@ async def _connect(options: Options) -> AsyncIterator[Network]:
     from acestep_fetch.engine.opening import Network
     from acestep_fetch.hubs import HuggingFace, ModelScope, select
     from acestep_fetch.transport.api import HttpxApi
+    from acestep_fetch.transport.proxies import Proxies
 
     connect = options.connect_timeout
     async with AsyncExitStack() as stack:
@@ -211,12 +212,16 @@ async def _connect(options: Options) -> AsyncIterator[Network]:
             )
             return opened
 
-        api = await stack.enter_async_context(HttpxApi(connect_timeout=connect, ca_bundle=options.ca_bundle))
+        proxies = Proxies.chosen(options.proxy, options.no_proxy)
+        api = await stack.enter_async_context(
+            HttpxApi(connect_timeout=connect, ca_bundle=options.ca_bundle, proxies=proxies)
+        )
         hubs = (
             HuggingFace(api, options.huggingface_endpoint, options.token),
             ModelScope(api, options.modelscope_endpoint, options.modelscope_token),
         )
-        yield Network(hubs, api, open_transport, select)
+        asked = [hub for hub in hubs if options.only in (None, hub.name)]
+        yield Network(asked, api, open_transport, select)
 
 
 def _report(

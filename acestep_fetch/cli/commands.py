@@ -22,6 +22,7 @@ COMMANDS: Final = (
     Command("list", "listing", "the models, what is here"),
     Command("verify", "verify", "compare with the digests"),
     Command("repair", "repair", "fetch what is damaged"),
+    Command("config", "config", "what is set, and where"),
     Command("serve", "serve", "share models on the LAN"),
 )
 BY_NAME: Final = {command.name: command for command in COMMANDS}

@@ -126,11 +126,17 @@ def _check_names(source: Source, entries: Mapping[str, Entry]) -> None:
             raise _unknown(f"{source.shown}:{entry.line}", name, known)
 
 
-def ignored(entries: Mapping[str, Entry]) -> list[str]:
-    """Names in a ``.env`` that would mean something in the environment, and mean nothing there."""
+def remarks(environ: Mapping[str, str], among: list[Layer]) -> list[str]:
+    """What looks as if it were meant for this program, and is not used."""
+    ours = [name for setting in SETTINGS for name in setting.variables]
+    said = [f"{name}: there is no such setting" for name in environ if name.startswith(PREFIX) and name not in ours]
     closed = [setting for setting in SETTINGS if setting.folder is Folder.NO]
-    names = {name for setting in closed for name in (*(v.name for v in setting.foreign), *setting.outside)}
-    return [name for name in entries if name in names]
+    theirs = {name for setting in closed for name in (*(v.name for v in setting.foreign), *setting.outside)}
+    written = next((layer for layer in among if layer.kind == "dotenv"), None)
+    for name, entry in written.entries.items() if written else ():
+        if name in theirs:
+            said.append(f"{written.file if written else ''}:{entry.line}: {name}: used only where it is a variable")
+    return said
 
 
 # -- TOML -----------------------------------------------------------------------------------------------------------

@@ -244,14 +244,14 @@ SETTINGS: Final = (
         "min-free", "fetch nothing where less than this would be left free on the disk", parse_size, "SIZE", "min_free",
         default="none",
     ),
-    Setting("progress", "how to show progress", parse_mode, "HOW", scope=_SHOW, default="auto"),
+    Setting("progress", "how to show progress", parse_mode, "HOW", scope=_SHOW),
     Setting(
         "progress-interval", "the longest time between two lines of progress where there is no terminal (default 10)",
-        parse_seconds, "S", scope=_SHOW, default="10",
+        parse_seconds, "S", scope=_SHOW,
     ),
     Setting(
         "color", "auto, always or never; NO_COLOR and FORCE_COLOR say the same", parse_color, "WHEN", scope=_SHOW,
-        default="auto", foreign=(Variable("NO_COLOR", _no_color), Variable("FORCE_COLOR", _force_color)),
+        foreign=(Variable("NO_COLOR", _no_color), Variable("FORCE_COLOR", _force_color)),
     ),
     Setting(
         "quiet", "only errors, and the ready folders on stdout", parse_yes_no,

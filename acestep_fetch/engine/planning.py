@@ -154,14 +154,16 @@ class Planner:
     def check_space(self, jobs: list[Job], copies: int) -> None:
         """Raises `DiskFullError` before the first byte if it will not fit. `copies` are bytes to be copied locally."""
         layout = self._context.layout
-        needed = copies + SPARE
+        kept = self._context.options.min_free
+        needed = copies + max(SPARE, kept)
         for job in jobs:
             taken = 0 if job.transfer.small else allocated_bytes(layout.part(job.digest))
             needed += max(0, job.transfer.file.size - taken) + job.transfer.file.size * (len(job.targets) - 1)
         free = platform.free_bytes(layout.root)
         if needed > free:
+            stays = f" ({_gb(kept)} of it to stay free)" if kept else ""
             raise DiskFullError(
-                f"not enough disk space in {layout.root}: {_gb(needed)} needed, {_gb(free)} free, "
+                f"not enough disk space in {layout.root}: {_gb(needed)} needed{stays}, {_gb(free)} free, "
                 f"{_gb(needed - free)} missing",
                 hint="free some space, or choose another folder with --dir; nothing was downloaded",
             )
