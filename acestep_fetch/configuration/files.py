@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from acestep_fetch.configuration import dotenv, layers
 from acestep_fetch.configuration.layers import Entry, Layer, Said
-from acestep_fetch.configuration.settings import BY_KEY, PREFIX, SETTINGS, Folder, Kind
+from acestep_fetch.configuration.settings import BY_KEY, PREFIX, SETTINGS, Folder, Kind, Setting
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.secrecy import Secret
 
@@ -87,9 +87,9 @@ def _layers(source: Source, among: list[Source]) -> Iterator[Layer]:
     if source.kind == "dotenv":
         entries = dotenv.parse(text)
         _check_names(source, entries)
-        yield from layers.dotenv(source.shown, entries)
+        yield from layers.dotenv(source.shown, source.file.parent, entries)
     elif keys := _keys(source, text):
-        yield layers.keys(source.kind, source.shown, keys)
+        yield layers.keys(source.kind, source.shown, source.file.parent, keys)
 
 
 def fields_of(found: Mapping[str, Said]) -> dict[str, object]:
@@ -119,11 +119,13 @@ def _token_in(said: Said) -> Secret:
 
 
 def _check_names(source: Source, entries: Mapping[str, Entry]) -> None:
-    """Raises `UsageError` for a name that can only be meant for this program, and that it does not know."""
-    known = [name for setting in SETTINGS for name in setting.variables]
+    """Raises `UsageError` for a name that can only be meant for this program, and that it does not know or believe."""
+    known = {name: setting for setting in SETTINGS for name in setting.variables}
     for name, entry in entries.items():
-        if name.startswith(PREFIX) and name not in known:
-            raise _unknown(f"{source.shown}:{entry.line}", name, known)
+        if name in known:
+            _refuse(source, known[name], f"{source.shown}:{entry.line}: {name}")
+        elif name.startswith(PREFIX):
+            raise _unknown(f"{source.shown}:{entry.line}", name, list(known))
 
 
 def remarks(environ: Mapping[str, str], among: list[Layer]) -> list[str]:
@@ -167,6 +169,7 @@ def _entry(source: Source, key: str, value: object, line: int | None) -> Entry:
     place = f"{source.shown}:{line}" if line else str(source.shown)
     if key not in BY_KEY:
         raise _unknown(place, key, list(BY_KEY))
+    _refuse(source, BY_KEY[key], f"{place}: {key}")
     many = BY_KEY[key].kind is Kind.MANY
     texts = [_text_of(part) for part in value] if many and isinstance(value, list) else [_text_of(value)]
     if None in texts:
@@ -201,6 +204,19 @@ def _unknown(place: str, name: str, known: list[str]) -> UsageError:
     close = get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     return UsageError(f"{place}: there is no setting {name}", hint=f"{hint}there are {', '.join(known)}")
+
+
+def _refuse(source: Source, setting: Setting, place: str) -> None:
+    """Raises `UsageError` for what the files of the working folder may not say, whether it would count or not."""
+    may_all = source.kind in ("user", "system") or setting.folder is Folder.MAY
+    if may_all or (setting.folder is Folder.DOTENV and source.kind == "dotenv"):
+        return
+    ways = [f"--{setting.key}"] if setting.has_flag else []
+    ways += [setting.variables[0], *([".env"] if setting.folder is Folder.DOTENV else [])]
+    raise UsageError(
+        f"{place}: the files of a folder cannot set this, because they may be somebody else's",
+        hint=f"use {', '.join(ways)} or a configuration file of your own: `acestep-fetch config path` names it",
+    )
 
 
 def _is_there(file: Path) -> bool:

@@ -57,7 +57,8 @@ class Layer:
     kind: str
     entries: Mapping[str, Entry]
     names: Callable[[Setting], Iterable[Variable]]
-    file: Path | None = None
+    file: Path | None = None  # as messages name it
+    folder: Path = Path()  # where paths in it begin
     lists_have_commas: bool = False  # where a name can have one text only
 
     def find(self, setting: Setting) -> Said | None:
@@ -65,8 +66,6 @@ class Layer:
         for variable in self.names(setting):
             if entry := self.entries.get(variable.name):
                 origin = Origin(self.kind, variable.name, self.file, entry.line)
-                if self.file:
-                    _refuse(setting, origin)
                 try:
                     value = self._value(setting, variable.parse or setting.parse, entry.texts)
                 except UsageError as error:
@@ -85,8 +84,7 @@ class Layer:
         return self._placed(parse(texts[0]))
 
     def _placed(self, value: object) -> object:
-        """A path in a file begins where the file is."""
-        return self.file.parent / value if self.file and isinstance(value, Path) else value
+        return self.folder / value if isinstance(value, Path) else value
 
 
 def resolve(settings: Iterable[Setting], layers: Iterable[Layer]) -> dict[str, Said]:
@@ -124,14 +122,14 @@ def variables(environ: Mapping[str, str]) -> list[Layer]:
     return [Layer("variable", entries, names, lists_have_commas=True) for names in (_ours, _theirs)]
 
 
-def dotenv(file: Path, written: Mapping[str, Entry]) -> list[Layer]:
+def dotenv(file: Path, folder: Path, written: Mapping[str, Entry]) -> list[Layer]:
     """The same names in ``.env``, where those that are read elsewhere are not seen by whoever reads them."""
-    return [Layer("dotenv", written, names, file, lists_have_commas=True) for names in (_ours, _theirs_here)]
+    return [Layer("dotenv", written, names, file, folder, lists_have_commas=True) for names in (_ours, _theirs_here)]
 
 
-def keys(kind: str, file: Path, entries: Mapping[str, Entry]) -> Layer:
+def keys(kind: str, file: Path, folder: Path, entries: Mapping[str, Entry]) -> Layer:
     """A file of keys."""
-    return Layer(kind, entries, lambda setting: [Variable(setting.key)], file)
+    return Layer(kind, entries, lambda setting: [Variable(setting.key)], file, folder)
 
 
 def _ours(setting: Setting) -> Iterable[Variable]:
@@ -147,20 +145,6 @@ def _theirs_here(setting: Setting) -> Iterable[Variable]:
     if setting.folder is Folder.NO:
         return ()
     return (*setting.foreign, *map(Variable, setting.outside))
-
-
-def _refuse(setting: Setting, origin: Origin) -> None:
-    """Raises `UsageError` for what the files of the working folder may not say."""
-    if origin.kind not in ("project", "dotenv") or setting.folder is Folder.MAY:
-        return
-    if setting.folder is Folder.DOTENV and origin.kind == "dotenv":
-        return
-    where = f"--{setting.key}, {setting.variables[0]}" if setting.has_flag else setting.variables[0]
-    also = ", .env" if setting.folder is Folder.DOTENV else ""
-    raise UsageError(
-        f"{origin}: the files of a folder cannot set this: they may be somebody else's",
-        hint=f"use {where}{also} or your own configuration (acestep-fetch config path names it)",
-    )
 
 
 def _left_to_others(text: str) -> None:
