@@ -184,3 +184,26 @@ def test_lists_and_units_in_variables() -> None:
 @pytest.mark.parametrize(("older", "key"), [("GIVE_UP_AFTER", "timeout"), ("LEASE_WAIT", "wait")])
 def test_the_names_of_earlier_versions_go_on(older: str, key: str) -> None:
     assert resolve(SETTINGS, variables({f"ACESTEP_FETCH_{older}": "7"}))[key].value == 7.0
+
+
+def test_every_new_flag_gets_where_it_belongs() -> None:
+    flags = (
+        "--only-source modelscope --hf-endpoint http://m --ms-endpoint http://n --proxy http://u:pass@p --no-proxy a,b "
+        "--timeout 5m --connect-timeout 2 --stall-timeout 1.5s --no-wait --min-free 2GB"
+    )
+    options = options_of(get.parser().parse_args(flags.split()))
+    assert options == Options(
+        only=HubName.MODELSCOPE,
+        huggingface_endpoint="http://m",
+        modelscope_endpoint="http://n",
+        proxy="http://u:pass@p",
+        no_proxy="a,b",
+        give_up_after=300.0,
+        connect_timeout=2.0,
+        stall_timeout=1.5,
+        lease_wait=0.0,
+        min_free=2_000_000_000,
+    )
+    assert "pass" not in repr(options)
+    shown = showing_of(get.parser().parse_args(["--progress-interval", "1m", "--progress", "plain", "-v"]))
+    assert (shown.progress, shown.progress_interval, shown.verbose) == ("plain", 60.0, True)
