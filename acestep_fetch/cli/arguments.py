@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from acestep_fetch.configuration.files import everything, fields_of
@@ -21,9 +21,40 @@ PROGRESS: Final = ("auto", "bar", "plain", "json", "none")
 COLOR: Final = ("auto", "always", "never")
 
 
-def command_parser(name: str, description: str, examples: str) -> argparse.ArgumentParser:
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """What a command shows of a run, and how."""
+
+    progress: Mode = "auto"
+    progress_interval: float = 10.0
+    color: str = "auto"
+    quiet: bool = False
+    verbose: bool = False
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment for those who draw: by its variables rich knows whether colours are wanted."""
+        if self.color == "auto":
+            return os.environ
+        rest = {name: text for name, text in os.environ.items() if name != "NO_COLOR"}
+        return rest | {"NO_COLOR": "1"} if self.color == "never" else rest
+
+
+class Parser(argparse.ArgumentParser):
+    """Where no flag says what is to be shown, the environment and the configuration files do (`Showing`'s fields)."""
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
+        given = super().parse_args(args)
+        told = {BY_KEY[key].dest: said.value for key, said in _told(given, Scope.SCREEN).items()}
+        for setting in fields(Showing):
+            if setting.name in given:
+                setattr(given, setting.name, told.get(setting.name, setting.default))
+        return given
+
+
+def command_parser(name: str, description: str, examples: str) -> Parser:
     """The parser of ``acestep-fetch NAME``; `examples` are command lines, one below the other."""
-    return argparse.ArgumentParser(
+    return Parser(
         prog=f"acestep-fetch {name}",
         description=description,
         epilog=f"examples:\n{examples}",
@@ -93,29 +124,9 @@ def options_of(given: argparse.Namespace) -> Options:
     return Options(**fields_of(_told(given, Scope.RUN, Scope.SELECTION)))  # type: ignore[arg-type]  # as the table has it
 
 
-@dataclass(frozen=True, slots=True)
-class Showing:
-    """What a command shows of a run, and how."""
-
-    progress: Mode = "auto"
-    progress_interval: float = 10.0
-    color: str = "auto"
-    quiet: bool = False
-    verbose: bool = False
-
-    @property
-    def environ(self) -> Mapping[str, str]:
-        """The environment for those who draw: by its variables rich knows whether colours are wanted."""
-        if self.color == "auto":
-            return os.environ
-        rest = {name: text for name, text in os.environ.items() if name != "NO_COLOR"}
-        return rest | {"NO_COLOR": "1"} if self.color == "never" else rest
-
-
 def showing_of(given: argparse.Namespace) -> Showing:
-    """The same of what is shown."""
-    told = {BY_KEY[key].dest: said.value for key, said in _told(given, Scope.SCREEN).items()}
-    return replace(Showing(), **told)  # type: ignore[arg-type]  # as the table has it
+    """What a command with `add_output` is to show."""
+    return Showing(**{setting.name: getattr(given, setting.name) for setting in fields(Showing)})
 
 
 def _told(given: argparse.Namespace, *scopes: Scope) -> dict[str, Said]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from acestep_fetch import __version__
 from acestep_fetch.cli.arguments import (
+    Parser,
     Showing,
     add_folder,
     add_output,
@@ -36,7 +37,7 @@ proxies: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY (http://, https://, socks5://, with 
 
 def parser() -> argparse.ArgumentParser:
     """The documented flags and ours beside them."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="acestep-fetch",
         description="Makes models ready: from Hugging Face and ModelScope at once, resumable, every byte proven.",
         epilog=_EPILOG,
