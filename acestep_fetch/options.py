@@ -37,6 +37,9 @@ class Options:
     revision: str | None = None
     force: bool = False
     dry_run: bool = False
+    adopt: tuple[Path, ...] = ()  # other folders of this machine that may hold what is wanted
+    adopt_by: str = "auto"  # how it is taken: see `storage.taking.Way`
+    adopt_only: bool = False  # nothing is fetched
 
     prefer: HubName | None = None
     only: HubName | None = None  # the other is not asked for anything

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from acestep_fetch.configuration.files import everything, fields_of
 from acestep_fetch.configuration.layers import Said, flags, resolve
-from acestep_fetch.configuration.settings import BY_KEY, SETTINGS, Kind, Scope
+from acestep_fetch.configuration.settings import AUTO, BY_KEY, SETTINGS, Kind, Scope
+from acestep_fetch.configuration.values import expanded
+from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.secrecy import Secret
 from acestep_fetch.options import Options
 
@@ -76,7 +80,7 @@ def add_setting(to: argparse._ActionsContainer, key: str, **more: Any) -> None:
             how |= {"type": Secret}
     if setting.metavar and "choices" not in more:
         how["metavar"] = setting.metavar
-    to.add_argument(*setting.flags, f"--{key}", **how, help=setting.help.replace("%", "%%"), **more)
+    to.add_argument(*setting.flags, f"--{key}", **(how | {"help": setting.help.replace("%", "%%")} | more))
     for alias in setting.aliases:
         to.add_argument(alias, dest=setting.dest, default=None, help=argparse.SUPPRESS)
 
@@ -85,10 +89,22 @@ def add_folder(to: argparse._ActionsContainer) -> None:
     add_setting(to, "dir")
 
 
+def add_json(to: argparse._ActionsContainer) -> None:
+    """Of commands that look (`cli.results`)."""
+    to.add_argument("--json", action="store_true", help="a JSON document on stdout, for programs")
+
+
 def add_selection(to: argparse._ActionsContainer) -> None:
     """Which models, and which of their files."""
-    for key in ("model", "all", "skip-main", "include", "exclude", "revision"):
+    add_setting(to, "model")
+    add_setting(to, "all")
+    add_gpu(to)
+    for key in ("skip-main", "include", "exclude", "revision"):
         add_setting(to, key)
+
+
+def add_gpu(to: argparse._ActionsContainer) -> None:
+    add_setting(to, "for-gpu", nargs="?", const=AUTO)
 
 
 def add_sources(to: argparse._ActionsContainer) -> None:
@@ -97,6 +113,11 @@ def add_sources(to: argparse._ActionsContainer) -> None:
         add_setting(to, key)
     for key in ("ca-bundle", "proxy", "no-proxy"):
         add_setting(to, key)
+
+
+def add_adoption(to: argparse._ActionsContainer) -> None:
+    """What other folders of this machine may have."""
+    add_setting(to, "adopt", nargs="?", const=AUTO)
 
 
 def add_transfer(to: argparse._ActionsContainer) -> None:
@@ -121,7 +142,21 @@ def options_of(given: argparse.Namespace) -> Options:
 
     Raises `UsageError` that names the flag, the variable or the file.
     """
-    return Options(**fields_of(_told(given, Scope.RUN, Scope.SELECTION)))  # type: ignore[arg-type]  # as the table has it
+    told = _told(given, Scope.RUN, Scope.SELECTION)
+    values = fields_of(told)
+    if gpu := told.get("for-gpu"):
+        models = told["model"].value if "model" in told else ()
+        assert isinstance(models, tuple)  # as the table has it
+        values["models"] = (*models, *_for_gpu(gpu, told.get("all"), quiet=bool(vars(given).get("quiet"))))
+    if adopt := told.get("adopt"):
+        values["adopt"] = _adopted(adopt)
+    return Options(**values)  # type: ignore[arg-type]  # as the table has it
+
+
+def origin_of(given: argparse.Namespace, key: str) -> str:
+    """Who says it: a flag, a variable, a file and its line, or nobody."""
+    said = resolve([BY_KEY[key]], [flags(vars(given), [BY_KEY[key]]), *everything(os.environ)]).get(key)
+    return str(said.origin) if said else "the default"
 
 
 def showing_of(given: argparse.Namespace) -> Showing:
@@ -133,3 +168,48 @@ def _told(given: argparse.Namespace, *scopes: Scope) -> dict[str, Said]:
     said = vars(given)
     asked = [s for s in SETTINGS if s.scope in scopes and (s.scope is Scope.RUN or s.dest in said)]
     return resolve(asked, [flags(said, asked), *everything(os.environ)])
+
+
+def _for_gpu(asked: Said, every: Said | None, *, quiet: bool) -> tuple[str, ...]:
+    """The models that ``--for-gpu`` stands for; the rule that chose them is told on stderr."""
+    if every and every.value:
+        raise UsageError(
+            f"{every.origin} and {asked.origin} exclude each other", hint="--all has the models for every GPU"
+        )
+    from acestep_fetch.cli.recommend import explanation
+    from acestep_fetch.engine.gpu import recommend
+
+    found = recommend(asked.text)
+    if not quiet:
+        print(f"for this GPU ({found.detection.how}): {', '.join(found.models)}", file=sys.stderr)
+        for line in explanation(found):
+            print(f"  {line}", file=sys.stderr)
+    return found.models
+
+
+def folders_of(texts: Iterable[str]) -> tuple[Path, ...]:
+    """Folders that must be there. Raises `UsageError` that names the one that is not."""
+    folders = tuple(expanded(text) for text in texts)
+    for folder in folders:
+        try:
+            is_there = folder.is_dir()
+        except OSError as exc:
+            from acestep_fetch.storage import platform
+
+            raise platform.explain(exc, folder) from exc
+        if not is_there:
+            raise UsageError(
+                f"{folder}: no such folder", hint="name a folder of this machine in which files may be found"
+            )
+    return folders
+
+
+def _adopted(said: Said) -> tuple[Path, ...]:
+    """The folders of ``--adopt``; auto stands for the usual ones."""
+    assert isinstance(said.value, tuple)  # as the table has it
+    named = folders_of(str(place) for place in said.value if place != AUTO)
+    if AUTO not in said.value:
+        return named
+    from acestep_fetch.storage.finding import usual_places
+
+    return (*named, *usual_places(os.environ))

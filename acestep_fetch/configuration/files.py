@@ -23,6 +23,7 @@ from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.secrecy import Secret
 
 NAME: Final = "acestep-fetch.toml"
+_TOKEN_FILE: Final = "name a file with the token and nothing else; ACE-Step's own models need none"
 _TABLE: Final = "tool.acestep-fetch"
 _MOST: Final = 1 << 20  # bytes of such a file
 
@@ -97,7 +98,10 @@ def fields_of(found: Mapping[str, Said]) -> dict[str, object]:
     named = {BY_KEY[key].field: said.value for key, said in found.items() if BY_KEY[key].field}
     if "token-file" in found:
         if "token" in found:
-            raise UsageError(f"{found['token'].origin} and {found['token-file'].origin} exclude each other")
+            raise UsageError(
+                f"{found['token'].origin} and {found['token-file'].origin} exclude each other",
+                hint="give the file: it stays out of `ps`",
+            )
         named["token"] = _token_in(found["token-file"])
     return {name: value for name, value in named.items() if value is not None}
 
@@ -109,9 +113,9 @@ def _token_in(said: Said) -> Secret:
     try:
         token = Secret(file.read_text("utf-8").strip())
     except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"{named}: {getattr(exc, 'strerror', None) or 'not a text'}") from exc
+        raise UsageError(f"{named}: {getattr(exc, 'strerror', None) or 'not a text'}", hint=_TOKEN_FILE) from exc
     if not token:
-        raise UsageError(f"{named}: the file is empty")
+        raise UsageError(f"{named}: the file is empty", hint=_TOKEN_FILE)
     return token
 
 
@@ -174,7 +178,10 @@ def _entry(source: Source, key: str, value: object, line: int | None) -> Entry:
     texts = [_text_of(part) for part in value] if many and isinstance(value, list) else [_text_of(value)]
     if None in texts:
         wanted = "a list of texts" if many else "a text, a number, true or false"
-        raise UsageError(f"{place}: {key}: {wanted} is expected")
+        example = f'{key} = ["one", "two"]' if many else f'{key} = "..."'
+        raise UsageError(
+            f"{place}: {key}: {wanted} is expected", hint=f"write {example}; docs/configuration.md has all"
+        )
     return Entry(tuple(text for text in texts if text is not None), line)
 
 
@@ -239,8 +246,8 @@ def _text(source: Source) -> str | None:
     except OSError as exc:
         if source.is_of_others:
             return None
-        raise UsageError(f"{source.shown}: {exc.strerror or 'cannot be read'}") from None
+        raise UsageError(f"{source.shown}: {exc.strerror or 'cannot be read'}", hint="may you read it?") from None
     except UnicodeDecodeError:
         if source.is_of_others:
             return None
-        raise UsageError(f"{source.shown}: it is not text in UTF-8") from None
+        raise UsageError(f"{source.shown}: it is not text in UTF-8", hint="save it as UTF-8") from None

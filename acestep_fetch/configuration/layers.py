@@ -80,7 +80,7 @@ class Layer:
                 texts = [part for text in texts for part in text.split(",") if part.strip()]
             return tuple(self._placed(value) for text in texts for value in _several(parse(text.strip())))
         if len(texts) != 1:
-            raise UsageError("one value is expected, and not a list")
+            raise UsageError("one value is expected, and not a list", hint="write it once")
         return self._placed(parse(texts[0]))
 
     def _placed(self, value: object) -> object:

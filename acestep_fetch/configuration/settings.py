@@ -26,6 +26,7 @@ from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.secrecy import Secret, remember
 
 PREFIX: Final = "ACESTEP_FETCH_"
+AUTO: Final = "auto"
 
 Parse = Callable[[str], object]
 
@@ -104,12 +105,16 @@ def parse_color(text: str) -> str:
 def _one_of(text: str, *words: str) -> str:
     folded = text.strip().lower()
     if folded not in words:
-        raise UsageError(f"{text!r} is not one of {', '.join(words)}")
+        raise UsageError(f"{text!r} is not known here", hint=f"use {', '.join(words[:-1])} or {words[-1]}")
     return folded
 
 
 def _itself(text: str) -> tuple[str, ...]:
     return (text,)
+
+
+def _place(text: str) -> tuple[object, ...]:
+    return (AUTO if text == AUTO else expanded(text),)
 
 
 def _no_color(text: str) -> str:
@@ -135,6 +140,10 @@ SETTINGS: Final = (
         kind=Kind.SWITCH, scope=_WHAT, group="models", flags=("-a",),
     ),
     Setting(
+        "for-gpu", "the models that suit a GPU with so much memory, or this machine's (no value, or auto)", str, "12GB",
+        scope=_WHAT, group="models",
+    ),
+    Setting(
         "skip-main", "do not fetch the main model along with another", parse_yes_no, field="skip_main",
         kind=Kind.SWITCH, scope=_WHAT,
     ),
@@ -145,6 +154,11 @@ SETTINGS: Final = (
     Setting(
         "exclude", "no files that match; repeatable", _itself, "GLOB", "exclude",
         kind=Kind.MANY, scope=_WHAT,
+    ),
+    Setting(
+        "adopt",
+        "take what DIR has of it; repeatable. Without DIR, or auto: Hugging Face's and ModelScope's caches, ComfyUI",
+        _place, "DIR", kind=Kind.MANY, scope=_WHAT,
     ),
     Setting("revision", "a branch, tag or commit", str, "REV", "revision", scope=_WHAT),
     Setting(

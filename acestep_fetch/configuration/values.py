@@ -9,6 +9,7 @@ from typing import Final
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.model import HubName
 
+_COUNTS: Final = "write a number such as 8, or leave it out: what goes well is found out"
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)(b?)(?:/s|ps)?", re.IGNORECASE)
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _TIME: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(s|m|h|)", re.IGNORECASE)
@@ -45,12 +46,12 @@ def parse_count(text: str) -> int:
     try:
         return count(int(text), repr(text))
     except ValueError:
-        raise UsageError(f"{text!r} is not a whole number from 1 to 256") from None
+        raise UsageError(f"{text!r} is not a whole number from 1 to 256", hint=_COUNTS) from None
 
 
 def count(value: int, what: str) -> int:
     if not 1 <= value <= 256:
-        raise UsageError(f"{what} is not a whole number from 1 to 256")
+        raise UsageError(f"{what} is not a whole number from 1 to 256", hint=_COUNTS)
     return value
 
 
@@ -69,7 +70,7 @@ def parse_seconds(text: str) -> float:
 
 def above_zero(value: float, what: str) -> float:
     if not 0 < value < float("inf"):
-        raise UsageError(f"{what} must be above 0")
+        raise UsageError(f"{what} must be above 0", hint="write seconds, as 10 or 2.5")
     return value
 
 
@@ -90,7 +91,7 @@ def expanded(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        raise UsageError(f"{text}: there is no such home folder") from None
+        raise UsageError(f"{text}: there is no such home folder", hint="write the whole path") from None
 
 
 def checkpoints_of(root: str) -> Path:

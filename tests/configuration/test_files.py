@@ -43,7 +43,7 @@ def test_paths_in_a_file_begin_at_the_file(place: Place) -> None:
 WRONG = {
     "key": ("acestep-fetch.toml", "jobs = 2\n\nconections = 3\n", "acestep-fetch.toml:3: there is no setting conec"),
     "did you mean": ("acestep-fetch.toml", "conections = 3\n", "did you mean connections?"),
-    "accepted names": ("acestep-fetch.toml", "x = 3\n", "there are model, all, skip-main"),
+    "accepted names": ("acestep-fetch.toml", "x = 3\n", "there are model, all, for-gpu, skip-main"),
     "value": ("acestep-fetch.toml", "connections = 0\n", "acestep-fetch.toml:1: connections: '0' is not a whole"),
     "type": ("acestep-fetch.toml", "connections = [1]\n", "acestep-fetch.toml:1: connections: a text, a number"),
     "switch": ("acestep-fetch.toml", 'all = "perhaps"\n', "acestep-fetch.toml:1: all: 'perhaps' is neither yes nor no"),
@@ -177,7 +177,7 @@ def test_no_secret_is_in_what_is_printed_of_the_layers(place: Place) -> None:
 
 
 def test_several_values_are_a_list_or_one_text(place: Place) -> None:
-    assert [s.key for s in SETTINGS if s.kind is Kind.MANY] == ["model", "include", "exclude"]
+    assert [s.key for s in SETTINGS if s.kind is Kind.MANY] == ["model", "include", "exclude", "adopt"]
     place.write("acestep-fetch.toml", 'model = "main,acestep-v15-sft"\ninclude = ["{a,b}.json", "*.txt"]\n')
     found = place.found()
     assert found["model"].value == ("main", "acestep-v15-sft")

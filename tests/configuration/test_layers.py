@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from acestep_fetch.cli import get
-from acestep_fetch.cli.arguments import options_of, showing_of
+from acestep_fetch.cli.arguments import options_of, origin_of, showing_of
 from acestep_fetch.configuration.layers import flags, resolve, variables
 from acestep_fetch.configuration.settings import SETTINGS
 from acestep_fetch.core.errors import UsageError
@@ -207,3 +207,13 @@ def test_every_new_flag_gets_where_it_belongs() -> None:
     assert "pass" not in repr(options)
     shown = showing_of(get.parser().parse_args(["--progress-interval", "1m", "--progress", "plain", "-v"]))
     assert (shown.progress, shown.progress_interval, shown.verbose) == ("plain", 60.0, True)
+
+
+def test_who_says_where_the_folder_is(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place.here)
+    assert origin_of(Namespace(dir=None), "dir") == "the default"
+    place.write("acestep-fetch.toml", 'dir = "models"\n')
+    assert origin_of(Namespace(dir=None), "dir") == "acestep-fetch.toml:1: dir"
+    monkeypatch.setenv("ACESTEP_CHECKPOINTS_DIR", "y")
+    assert origin_of(Namespace(dir=None), "dir") == "ACESTEP_CHECKPOINTS_DIR"
+    assert origin_of(Namespace(dir="x"), "dir") == "--dir"
