@@ -81,7 +81,7 @@ def plan_of(report: Report, options: Options) -> Plan:
     """The plan of a dry run with `options`. Raises what that ended with, but for too small a disk."""
     from acestep_fetch.engine import plan as planned
 
-    return planned.plan_of(report, Layout(choose_folder(options.directory)[0]))
+    return planned.plan_of(report, Layout(choose_folder(options.directory)[0]), options.min_free)
 
 
 def lock(
@@ -317,6 +317,7 @@ async def _connect(options: Options) -> AsyncIterator[Network]:
     from acestep_fetch.engine.opening import Network
     from acestep_fetch.hubs import HuggingFace, ModelScope, select
     from acestep_fetch.transport.api import HttpxApi
+    from acestep_fetch.transport.proxies import Proxies
 
     connect = options.connect_timeout
     async with AsyncExitStack() as stack:
@@ -328,9 +329,13 @@ async def _connect(options: Options) -> AsyncIterator[Network]:
             )
             return opened
 
-        api = await stack.enter_async_context(HttpxApi(connect_timeout=connect, ca_bundle=options.ca_bundle))
+        proxies = Proxies.chosen(options.proxy, options.no_proxy)
+        api = await stack.enter_async_context(
+            HttpxApi(connect_timeout=connect, ca_bundle=options.ca_bundle, proxies=proxies)
+        )
         hubs = (
             HuggingFace(api, options.huggingface_endpoint, options.token),
             ModelScope(api, options.modelscope_endpoint, options.modelscope_token),
         )
-        yield Network(hubs, api, open_transport, select)
+        asked = [hub for hub in hubs if options.only in (None, hub.name)]
+        yield Network(asked, api, open_transport, select)

@@ -1,28 +1,66 @@
-"""Flags that several commands share, and what they say as `Options`."""
+"""Flags that several commands share, and what they say as `Options`. The flags are made of the table of settings."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from textwrap import fill
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
+from acestep_fetch.configuration.files import everything, fields_of
+from acestep_fetch.configuration.layers import Said, flags, resolve
+from acestep_fetch.configuration.settings import AUTO, BY_KEY, SETTINGS, Kind, Scope
+from acestep_fetch.configuration.values import expanded
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.lock import LOCK_NAME
 from acestep_fetch.core.secrecy import Secret
-from acestep_fetch.options import Options, expanded, parse_count, parse_size, parse_source
+from acestep_fetch.options import Options
 
-_TOKEN_FILE: Final = "name a file with the token and nothing else; ACE-Step's own models need none"
+if TYPE_CHECKING:
+    from acestep_fetch.display import Mode
 
 PROGRESS: Final = ("auto", "bar", "plain", "json", "none")
+COLOR: Final = ("auto", "always", "never")
 
 
-def command_parser(name: str, description: str, examples: str) -> argparse.ArgumentParser:
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """What a command shows of a run, and how."""
+
+    progress: Mode = "auto"
+    progress_interval: float = 10.0
+    color: str = "auto"
+    quiet: bool = False
+    verbose: bool = False
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment for those who draw: by its variables rich knows whether colours are wanted."""
+        if self.color == "auto":
+            return os.environ
+        rest = {name: text for name, text in os.environ.items() if name != "NO_COLOR"}
+        return rest | {"NO_COLOR": "1"} if self.color == "never" else rest
+
+
+class Parser(argparse.ArgumentParser):
+    """Where no flag says what is to be shown, the environment and the configuration files do (`Showing`'s fields)."""
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
+        given = super().parse_args(args)
+        told = {BY_KEY[key].dest: said.value for key, said in _told(given, Scope.SCREEN).items()}
+        for setting in fields(Showing):
+            if setting.name in given:
+                setattr(given, setting.name, told.get(setting.name, setting.default))
+        return given
+
+
+def command_parser(name: str, description: str, examples: str) -> Parser:
     """The parser of ``acestep-fetch NAME``; `examples` are command lines, one below the other."""
-    return argparse.ArgumentParser(
+    return Parser(
         prog=f"acestep-fetch {name}",
         description=fill(description, 80),
         epilog=f"examples:\n{examples}",
@@ -30,9 +68,27 @@ def command_parser(name: str, description: str, examples: str) -> argparse.Argum
     )
 
 
+def add_setting(to: argparse._ActionsContainer, key: str, **more: Any) -> None:
+    """The flag of a setting; `more` goes to argparse. What is not given is None, so that others may say it."""
+    setting = BY_KEY[key]
+    how: dict[str, Any] = {"dest": setting.dest, "default": None}
+    match setting.kind:
+        case Kind.SWITCH:
+            to.add_argument(f"--no-{key}", **how, action="store_const", const=False, help=argparse.SUPPRESS)
+            how |= {"action": "store_const", "const": True}
+        case Kind.MANY:
+            how |= {"action": "append"}
+        case Kind.ONE if setting.is_secret:
+            how |= {"type": Secret}
+    if setting.metavar and "choices" not in more:
+        how["metavar"] = setting.metavar
+    to.add_argument(*setting.flags, f"--{key}", **(how | {"help": setting.help.replace("%", "%%")} | more))
+    for alias in setting.aliases:
+        to.add_argument(alias, dest=setting.dest, default=None, help=argparse.SUPPRESS)
+
+
 def add_folder(to: argparse._ActionsContainer) -> None:
-    to.add_argument("-d", "--dir", metavar="DIR", help="the checkpoints folder (default ./checkpoints)")
-    to.add_argument("--local-dir", dest="dir", help=argparse.SUPPRESS)  # hf's word for it
+    add_setting(to, "dir")
 
 
 def add_json(to: argparse._ActionsContainer) -> None:
@@ -42,127 +98,110 @@ def add_json(to: argparse._ActionsContainer) -> None:
 
 def add_models(to: argparse._ActionsContainer) -> None:
     """Which models, and of which revision."""
-    to.add_argument(
-        "-m", "--model", action="append", default=[], metavar="NAME", help="a model, or OWNER/NAME; repeatable"
-    )
-    to.add_argument("-a", "--all", action="store_true", help="every model of the catalogue")
+    add_setting(to, "model")
+    add_setting(to, "all")
     add_gpu(to)
-    to.add_argument("--skip-main", action="store_true", help="do not fetch the main model along with another")
-    to.add_argument("--revision", metavar="REV", help="a branch, tag or commit")
+    for key in ("skip-main", "revision"):
+        add_setting(to, key)
 
 
 def add_selection(to: argparse._ActionsContainer) -> None:
     """Which models, and which of their files."""
     add_models(to)
-    to.add_argument("--include", action="append", default=[], metavar="GLOB", help="only files that match; repeatable")
-    to.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="no files that match; repeatable")
+    for key in ("include", "exclude"):
+        add_setting(to, key)
 
 
 def add_lock(to: argparse._ActionsContainer) -> None:
     """Nothing but recorded bytes, or no byte at all."""
-    to.add_argument("--locked", action="store_true", help=f"only what ./{LOCK_NAME} says; anything else ends with 12")
-    to.add_argument("--lock", metavar="FILE", help="the same with another lock; no model named: all that it has")
-    add_offline(to)
+    for key in ("locked", "lock", "offline"):
+        add_setting(to, key)
 
 
 def add_offline(to: argparse._ActionsContainer) -> None:
-    to.add_argument("--offline", action="store_true", default=None, help="open no socket (also: HF_HUB_OFFLINE=1)")
+    add_setting(to, "offline")
 
 
 def add_gpu(to: argparse._ActionsContainer) -> None:
-    to.add_argument(
-        "--for-gpu",
-        nargs="?",
-        const="auto",
-        metavar="12GB",
-        help="the models that suit a GPU with so much memory, or this machine's (no value, or auto)",
-    )
+    add_setting(to, "for-gpu", nargs="?", const=AUTO)
 
 
 def add_sources(to: argparse._ActionsContainer) -> None:
     """Where from, and with whose leave."""
-    to.add_argument("--prefer-source", metavar="SOURCE", help="huggingface, modelscope or auto")
-    # ACE-Step's own words for it, and those of a fork's documentation
-    to.add_argument("--download-source", "--source", dest="prefer_source", help=argparse.SUPPRESS)
-    to.add_argument("-t", "--token", type=Secret, help="Hugging Face token; better: --token-file, it stays out of `ps`")
-    to.add_argument("--token-file", metavar="FILE", help="a file that holds the token")
-    to.add_argument(
-        "--ca-bundle",
-        metavar="FILE",
-        help="believe the certificates in FILE (PEM) and no others; else those of ACESTEP_FETCH_CA_BUNDLE, "
-        "SSL_CERT_FILE with SSL_CERT_DIR, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, the first that is set; else the system's",
-    )
+    for key in ("prefer-source", "only-source", "hf-endpoint", "ms-endpoint", "token", "token-file"):
+        add_setting(to, key)
+    for key in ("ca-bundle", "proxy", "no-proxy"):
+        add_setting(to, key)
 
 
 def add_adoption(to: argparse._ActionsContainer) -> None:
     """What other folders of this machine may have."""
-    to.add_argument(
-        "--adopt",
-        action="append",
-        nargs="?",
-        const="",
-        metavar="DIR",
-        help="take what DIR has of it; repeatable. Without DIR: Hugging Face's and ModelScope's caches, ComfyUI",
-    )
+    add_setting(to, "adopt", nargs="?", const=AUTO)
 
 
 def add_transfer(to: argparse._ActionsContainer) -> None:
-    """How fast, at most."""
-    to.add_argument("--limit-rate", metavar="RATE", help="at most so much a second, all together, e.g. 80MB/s")
-    to.add_argument("-x", "--connections", metavar="N", help="at most so many connections to one hub (default 32)")
-    to.add_argument("-j", "--jobs", metavar="N", help="at most so many files at once")
-    to.add_argument("--max-workers", dest="jobs", help=argparse.SUPPRESS)  # hf's and modelscope's word for it
+    """How fast and how long, at most."""
+    for key in ("limit-rate", "connections", "jobs", "timeout", "connect-timeout", "stall-timeout", "wait"):
+        add_setting(to, key)
+    to.add_argument("--no-wait", dest="wait", action="store_const", const="0", default=None, help=argparse.SUPPRESS)
+    add_setting(to, "min-free")
 
 
 def add_output(to: argparse._ActionsContainer) -> None:
     """What is shown of a run."""
-    to.add_argument("--progress", choices=PROGRESS, default="auto", help="how to show progress")
-    to.add_argument("-q", "--quiet", action="store_true", help="only errors, and the ready folders on stdout")
-    to.add_argument("-v", "--verbose", action="store_true", help="every retry and decision")
+    add_setting(to, "progress", choices=PROGRESS)
+    add_setting(to, "progress-interval")
+    add_setting(to, "color", choices=COLOR)
+    add_setting(to, "quiet")
+    add_setting(to, "verbose")
 
 
 def options_of(given: argparse.Namespace) -> Options:
-    """What the shared flags of a command say; a flag that the command does not have is not given.
+    """What the flags of a command say, and below them the environment and the configuration files.
 
-    Raises `UsageError` that names the flag.
+    Raises `UsageError` that names the flag, the variable or the file.
     """
+    told = _told(given, Scope.RUN, Scope.SELECTION)
+    values = fields_of(told)
+    if gpu := told.get("for-gpu"):
+        models = told["model"].value if "model" in told else ()
+        assert isinstance(models, tuple)  # as the table has it
+        values["models"] = (*models, *_for_gpu(gpu, told.get("all"), quiet=bool(vars(given).get("quiet"))))
+    if adopt := told.get("adopt"):
+        values["adopt"] = _adopted(adopt)
+    if (locked := told.get("locked")) and locked.value and "lock" not in told:
+        values["lock"] = Path(LOCK_NAME)
+    return Options(**values)  # type: ignore[arg-type]  # as the table has it
+
+
+def origin_of(given: argparse.Namespace, key: str) -> str:
+    """Who says it: a flag, a variable, a file and its line, or nobody."""
+    said = resolve([BY_KEY[key]], [flags(vars(given), [BY_KEY[key]]), *everything(os.environ)]).get(key)
+    return str(said.origin) if said else "the default"
+
+
+def showing_of(given: argparse.Namespace) -> Showing:
+    """What a command with `add_output` is to show."""
+    return Showing(**{setting.name: getattr(given, setting.name) for setting in fields(Showing)})
+
+
+def _told(given: argparse.Namespace, *scopes: Scope) -> dict[str, Said]:
     said = vars(given)
-    directory, prefer, bundle = said.get("dir"), said.get("prefer_source"), said.get("ca_bundle")
-    lock = said.get("lock")
-    return Options.from_environment(
-        directory=expanded(directory) if directory else None,
-        models=(*(name for text in said.get("model", ()) for name in text.split(",")), *_for_gpu(given)),
-        all_models=said.get("all"),
-        skip_main=said.get("skip_main"),
-        include=tuple(said.get("include", ())),
-        exclude=tuple(said.get("exclude", ())),
-        revision=said.get("revision"),
-        force=said.get("force"),
-        dry_run=said.get("dry_run"),
-        adopt=_adopted(said.get("adopt")),
-        lock=expanded(lock) if lock else Path(LOCK_NAME) if said.get("locked") else None,
-        offline=said.get("offline"),
-        prefer=parse_source(prefer) if prefer else None,
-        token=_token(said.get("token"), said.get("token_file")),
-        ca_bundle=expanded(bundle) if bundle else None,
-        connections=_told("--connections", said.get("connections"), parse_count),
-        jobs=_told("--jobs", said.get("jobs"), parse_count),
-        limit_rate=_told("--limit-rate", said.get("limit_rate"), parse_size),
-    )
+    asked = [s for s in SETTINGS if s.scope in scopes and (s.scope is Scope.RUN or s.dest in said)]
+    return resolve(asked, [flags(said, asked), *everything(os.environ)])
 
 
-def _for_gpu(given: argparse.Namespace) -> tuple[str, ...]:
+def _for_gpu(asked: Said, every: Said | None, *, quiet: bool) -> tuple[str, ...]:
     """The models that ``--for-gpu`` stands for; the rule that chose them is told on stderr."""
-    said = vars(given)
-    if not said.get("for_gpu"):
-        return ()
-    if said.get("all"):
-        raise UsageError("--all and --for-gpu exclude each other", hint="--all has the models for every GPU")
+    if every and every.value:
+        raise UsageError(
+            f"{every.origin} and {asked.origin} exclude each other", hint="--all has the models for every GPU"
+        )
     from acestep_fetch.cli.recommend import explanation
     from acestep_fetch.engine.gpu import recommend
 
-    found = recommend(said["for_gpu"])
-    if not said.get("quiet"):
+    found = recommend(asked.text)
+    if not quiet:
         print(f"for this GPU ({found.detection.how}): {', '.join(found.models)}", file=sys.stderr)
         for line in explanation(found):
             print(f"  {line}", file=sys.stderr)
@@ -186,37 +225,12 @@ def folders_of(texts: Iterable[str]) -> tuple[Path, ...]:
     return folders
 
 
-def _adopted(texts: Sequence[str] | None) -> tuple[Path, ...] | None:
-    """The folders of ``--adopt``; "" stands for the usual ones."""
-    if not texts:
-        return None
-    named = folders_of(text for text in texts if text)
-    if "" not in texts:
+def _adopted(said: Said) -> tuple[Path, ...]:
+    """The folders of ``--adopt``; auto stands for the usual ones."""
+    assert isinstance(said.value, tuple)  # as the table has it
+    named = folders_of(str(place) for place in said.value if place != AUTO)
+    if AUTO not in said.value:
         return named
     from acestep_fetch.storage.finding import usual_places
 
     return (*named, *usual_places(os.environ))
-
-
-def _told(flag: str, text: str | None, parse: Callable[[str], int]) -> int | None:
-    """What a flag says, None where it is not given. Raises `UsageError` that names the flag."""
-    try:
-        return None if text is None else parse(text)
-    except UsageError as error:
-        raise UsageError(f"{flag}: {error.message}", hint=error.hint) from None
-
-
-def _token(token: Secret | None, file: str | None) -> Secret | None:
-    if token and file:
-        raise UsageError("--token and --token-file exclude each other", hint="give the file: it stays out of `ps`")
-    if not file:
-        return token or None
-    try:
-        token = Secret(expanded(file).read_text("utf-8").strip())
-    except (OSError, UnicodeDecodeError) as exc:
-        named = "(a token, not a file)" if file.startswith("hf_") else file
-        said = getattr(exc, "strerror", None) or "not a text"
-        raise UsageError(f"--token-file {named}: {said}", hint=_TOKEN_FILE) from exc
-    if not token:
-        raise UsageError(f"--token-file {file}: the file is empty", hint=_TOKEN_FILE)
-    return token

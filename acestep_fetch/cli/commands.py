@@ -32,6 +32,7 @@ COMMANDS: Final = (
     Command("lock", "lock", "write down what is fetched"),
     Command("sums", "sums", "digests for sha256sum -c"),
     Command("bundle", "bundle", "for boxes without network"),
+    Command("config", "config", "what is set, and where"),
     Command("serve", "serve", "share models on the LAN"),
     Command("completion", "completion", "TAB in bash, zsh and fish"),
     Command("version", "version", "versions, for bug reports"),

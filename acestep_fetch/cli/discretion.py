@@ -10,6 +10,7 @@ from typing import Any, Final, TextIO, cast
 from acestep_fetch.core.secrecy import Secret, remember, scrubbed
 
 _TOKEN: Final = re.compile(r"-[alfnqv]*t=?(.*)|--token(?:=(.*))?", re.DOTALL)  # `-t` may follow flags without a value
+_PROXY: Final = re.compile(r"--proxy?(?:=(.*))?", re.DOTALL)  # argparse takes the beginning of a name, too
 
 
 class _Discreet:
@@ -36,17 +37,32 @@ def discreet(stream: TextIO) -> TextIO:
 
 
 def hide_tokens(arguments: list[str]) -> None:
-    """Puts a `Secret` in the place of each token of a command line, and asterisks into the copy that `ps` shows."""
-    tokens, is_next = list[str](), False
+    """Puts a `Secret` in the place of each token and proxy of a command line, and asterisks into the copy that `ps`
+    shows: for the token, and for the user and password of an address."""
+    tokens, waiting = list[str](), ""
     for at, argument in enumerate(arguments):
-        match = None if is_next else _TOKEN.fullmatch(argument)
-        token = argument if is_next else (match[1] or match[2] or "") if match else ""
-        is_next = bool(match) and not token
-        if token:
-            tokens.append(remember(token))
+        kind, value = (waiting, argument) if waiting else _value(argument)
+        waiting = "" if value else kind
+        if not value:
+            continue
+        hidden = value if kind == "token" else value.rpartition("@")[0].rpartition("://")[2]
+        if hidden:
+            tokens.append(remember(hidden))
             arguments[at] = Secret(argument)
+        if kind == "proxy":
+            remember(hidden.partition(":")[2])
     if tokens:
         _hide_from_ps([token.encode("utf-8", "surrogateescape") for token in tokens])
+
+
+def _value(argument: str) -> tuple[str, str]:
+    """Whether it is a flag of a token or a proxy, and the value that is part of it. Another text with a login in it is
+    taken for a proxy's address."""
+    if match := _TOKEN.fullmatch(argument):
+        return "token", match[1] or match[2] or ""
+    if match := _PROXY.fullmatch(argument):
+        return "proxy", match[1] or ""
+    return ("proxy", argument) if "://" in argument and "@" in argument else ("", "")
 
 
 def _hide_from_ps(tokens: Sequence[bytes]) -> None:

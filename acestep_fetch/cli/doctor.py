@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from acestep_fetch.cli.arguments import add_folder, command_parser, options_of
+from acestep_fetch.cli.arguments import add_folder, command_parser, options_of, origin_of
 from acestep_fetch.cli.results import print_document
 from acestep_fetch.core.errors import IncompleteError
 from acestep_fetch.display.units import one_line, plural
 from acestep_fetch.doctor.checkup import examine
 from acestep_fetch.doctor.findings import Finding, Level
-from acestep_fetch.doctor.folder import origin_of
 from acestep_fetch.doctor.mending import Removal, mend
 from acestep_fetch.doctor.report import line, report
 from acestep_fetch.options import expanded
@@ -49,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
     root = Path(choose_folder(options.directory)[0])
     fixed = _fixed(root, quiet=given.json) if given.fix else []
     findings = list[Finding]()
-    for finding in examine(options, origin=origin_of(given.dir, os.environ), offline=given.offline):
+    for finding in examine(options, origin=origin_of(given, "dir"), offline=given.offline):
         findings.append(finding)
         if not given.json:
             print(one_line(line(finding)), flush=True)

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Final
 
 from acestep_fetch import __version__
 from acestep_fetch.cli.arguments import (
+    Parser,
     add_adoption,
     add_folder,
     add_lock,
     add_output,
     add_selection,
+    add_setting,
     add_sources,
     add_transfer,
     options_of,
+    showing_of,
 )
 from acestep_fetch.options import Options
 
@@ -35,7 +38,7 @@ proxies: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY (http://, https://, socks5://, with 
 
 def parser() -> argparse.ArgumentParser:
     """The documented flags and ours beside them."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="acestep-fetch",
         description="Makes models ready: from Hugging Face and ModelScope at once, resumable, every byte proven.",
         epilog=_EPILOG,
@@ -45,8 +48,8 @@ def parser() -> argparse.ArgumentParser:
     add_selection(what)
     add_lock(what)
     what.add_argument("-l", "--list", action="store_true", help="show the models and end")
-    what.add_argument("-f", "--force", action="store_true", help="fetch again what is there")
-    what.add_argument("-n", "--dry-run", action="store_true", help="show what would be done and end")
+    add_setting(what, "force")
+    add_setting(what, "dry-run")
     what.add_argument(
         "--check",
         action="store_true",
@@ -100,7 +103,14 @@ def _fetch(options: Options, given: argparse.Namespace) -> int:
         from acestep_fetch.cli.plan import show_plan
 
         return show_plan(options, given, "plain" if mode == "auto" else mode)
-    with open_display(mode, quiet=given.quiet, verbose=given.verbose) as display:
+    showing = showing_of(given)
+    with open_display(
+        mode,
+        quiet=showing.quiet,
+        verbose=showing.verbose,
+        interval=showing.progress_interval,
+        environ=showing.environ,
+    ) as display:
         report = api.up_to_date(options, display) or run_loop(options, display)
     if isinstance(report, int):
         return report

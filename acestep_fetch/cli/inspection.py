@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
+from acestep_fetch.cli.arguments import add_folder, add_setting, options_of
 from acestep_fetch.display.units import plural, size
 from acestep_fetch.engine.upkeep import Verification, recorded, verify
-from acestep_fetch.options import Options, expanded
 from acestep_fetch.storage.layout import Layout, choose_folder
 from acestep_fetch.storage.receipts import Receipt
 from acestep_fetch.storage.verifying import Finding
@@ -15,14 +15,13 @@ from acestep_fetch.storage.verifying import Finding
 
 def add_arguments(top: argparse.ArgumentParser) -> None:
     top.add_argument("models", nargs="*", metavar="MODEL", help="as --list names them (default: all that are finished)")
-    top.add_argument("-d", "--dir", metavar="DIR", help="the checkpoints folder (default ./checkpoints)")
-    top.add_argument("-q", "--quiet", action="store_true", help="only errors")
-    top.add_argument("-v", "--verbose", action="store_true", help="every file")
+    add_folder(top)
+    add_setting(top, "quiet", help="only errors")
+    add_setting(top, "verbose", help="every file")
 
 
 def folder_of(given: argparse.Namespace) -> Layout:
-    options = Options.from_environment(directory=expanded(given.dir) if given.dir else None)
-    return Layout(choose_folder(options.directory)[0])
+    return Layout(choose_folder(options_of(given).directory)[0])
 
 
 def inspected(given: argparse.Namespace, *, fast: bool) -> list[Verification]:

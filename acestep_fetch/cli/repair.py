@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from acestep_fetch.catalogue.models import MAIN
-from acestep_fetch.cli.arguments import PROGRESS, add_sources, add_transfer, command_parser, options_of
+from acestep_fetch.cli.arguments import PROGRESS, add_setting, add_sources, add_transfer, command_parser, options_of
 from acestep_fetch.cli.inspection import add_arguments, folder_of, inspected, print_verdict
 from acestep_fetch.engine.upkeep import prepare_repair
 from acestep_fetch.options import Options
@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     how = top.add_argument_group("what has to be fetched")
     add_sources(how)
     add_transfer(how)
-    how.add_argument("--progress", choices=PROGRESS, default="auto", help="how to show progress")
+    add_setting(how, "progress", choices=PROGRESS)
     return top
 
 

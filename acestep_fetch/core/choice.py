@@ -25,8 +25,13 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    order: tuple[HubName, HubName]
+    order: tuple[HubName, ...]
     why: str
+
+
+def only(hub: HubName) -> Choice:
+    """Where one hub is to be asked, and no other."""
+    return Choice((hub,), f"only {hub.title} is asked")
 
 
 def choose(answers: Answers, prefer: HubName | None) -> Choice | None:

@@ -45,13 +45,6 @@ class FolderFacts:
     others: tuple[Path, ...] = ()  # where ACE-Step may look instead, with models in it
 
 
-def origin_of(flag: str | None, environ: Mapping[str, str]) -> str:
-    """What names the folder."""
-    if flag:
-        return "--dir"
-    return "ACESTEP_CHECKPOINTS_DIR" if environ.get("ACESTEP_CHECKPOINTS_DIR", "").strip() else "the default"
-
-
 def look_at_folder(root: Path, note: str | None, origin: str, environ: Mapping[str, str]) -> FolderFacts:
     """Creates nothing that stays. Raises OSError where the disk cannot be asked at all."""
     place = _existing(root)

@@ -18,6 +18,7 @@ from acestep_fetch.options import Options
 from acestep_fetch.transport.api import HttpxApi
 from acestep_fetch.transport.lookups import run_async
 from acestep_fetch.transport.peek import Peeking, Steps
+from acestep_fetch.transport.proxies import Proxies
 
 PATIENCE: Final = 8.0  # seconds for all of it
 
@@ -58,7 +59,8 @@ def look_at_network(options: Options, patience: float = PATIENCE) -> NetworkFact
 async def _look(options: Options, patience: float) -> NetworkFacts:
     connect = min(options.connect_timeout, patience)
     repo = load_catalogue().find(MAIN).repo
-    async with HttpxApi(connect_timeout=connect, ca_bundle=options.ca_bundle) as api:
+    proxies = Proxies.chosen(options.proxy, options.no_proxy)
+    async with HttpxApi(connect_timeout=connect, ca_bundle=options.ca_bundle, proxies=proxies) as api:
         hubs: tuple[Hub, ...] = (
             HuggingFace(api, options.huggingface_endpoint, ""),
             ModelScope(api, options.modelscope_endpoint, ""),

@@ -90,6 +90,9 @@ class Listings:
 
         A hub of `down`, which failed its probe, is not waited for while the other has answered.
         """
+        if len(order) == 1:
+            await asyncio.wait([self._tasks[repo][order[0]]])
+            return self._listed(repo)
         first, second = (self._tasks[repo][name] for name in order)
         clock = self._context.clock
         deadline = self._began + self._context.options.probe_deadline

@@ -43,8 +43,9 @@ class Plan:
         return plain_fields(self)
 
 
-def plan_of(report: Report, layout: Layout) -> Plan:
-    """The plan that a dry run made. Raises what that ended with, but for too small a disk."""
+def plan_of(report: Report, layout: Layout, kept: int = 0) -> Plan:
+    """The plan that a dry run made, where `kept` bytes are to be left free. Raises what that ended with, but for too
+    small a disk."""
     fits = not isinstance(report.error, DiskFullError)
     if fits:
         report.raise_for_error()
@@ -67,7 +68,7 @@ def plan_of(report: Report, layout: Layout) -> Plan:
         disk_free=free,
         disk_after=free - needed(report.files) if report.files else free,
         fits=fits,
-        fitting=open_models if fits else fitting(report.files, free),
+        fitting=open_models if fits else fitting(report.files, free, kept),
     )
 
 

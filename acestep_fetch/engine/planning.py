@@ -203,17 +203,20 @@ def _lacking(
     return replace(row, state="partial" if held else "fetch", held=held, taken=taken)
 
 
-def check_space(rows: Sequence[FileReport], root: Path) -> None:
-    """Raises `DiskFullError` before the first byte if the plan does not fit, with what of it does."""
-    need, free = needed(rows), platform.free_bytes(root)
+def check_space(rows: Sequence[FileReport], root: Path, kept: int) -> None:
+    """Raises `DiskFullError` before the first byte if the plan does not fit with `kept` bytes left free, with what of
+    it does."""
+    need, free = needed(rows, kept), platform.free_bytes(root)
     if need <= free:
         return
     hint = "free some space, or choose another folder with --dir; nothing was downloaded"
-    if names := fitting(rows, free):
+    if names := fitting(rows, free, kept):
         others = " ".join(f"--model {name}" for name in names if name != MAIN)
         hint += f"; this would fit: {others or 'main alone'}"
+    stays = f" ({_gb(kept)} of it to stay free)" if kept else ""
     raise DiskFullError(
-        f"not enough disk space in {root}: {_gb(need)} needed, {_gb(free)} free, {_gb(need - free)} missing", hint=hint
+        f"not enough disk space in {root}: {_gb(need)} needed{stays}, {_gb(free)} free, {_gb(need - free)} missing",
+        hint=hint,
     )
 
 

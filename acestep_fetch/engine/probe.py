@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from acestep_fetch.core.choice import Answers, Choice, at_deadline, choose
+from acestep_fetch.core.choice import Answers, Choice, at_deadline, choose, only
 from acestep_fetch.core.errors import SourceError
 from acestep_fetch.core.events import SourceProbed, SourcesChosen
 from acestep_fetch.core.interfaces import Api, Hub
@@ -16,9 +16,14 @@ from acestep_fetch.engine.context import Context
 
 
 async def race(hubs: Sequence[Hub], api: Api, repo: RepoId, context: Context) -> tuple[Choice, Answers]:
-    """Asks all at once and returns as soon as the answer cannot change, at the latest at the deadline."""
+    """Asks all at once and returns as soon as the answer cannot change, at the latest at the deadline. Where there is
+    one hub, there is nothing to choose, and nobody is asked."""
     options = context.options
     answers = Answers(hubs=dict.fromkeys(hub.name for hub in hubs))
+    if len(hubs) == 1:
+        alone = only(hubs[0].name)
+        context.emit(SourcesChosen(alone.order, alone.why))
+        return alone, answers
     began = context.clock()
     tasks: dict[asyncio.Task[bool], Hub | None] = {}
     async with asyncio.TaskGroup() as group:
@@ -36,9 +41,9 @@ async def race(hubs: Sequence[Hub], api: Api, repo: RepoId, context: Context) ->
             choice = choose(answers, options.prefer)
         for task in tasks:
             task.cancel()
-    choice = choice or at_deadline(answers, options.prefer)
-    context.emit(SourcesChosen(tuple(choice.order), choice.why))
-    return choice, answers
+    found = choice or at_deadline(answers, options.prefer)
+    context.emit(SourcesChosen(found.order, found.why))
+    return found, answers
 
 
 def _with(answers: Answers, hub: Hub | None, *, answer: bool) -> Answers:

@@ -153,8 +153,9 @@ class Run:
         with self._context.explained(self._context.layout.root):
             self.plan = self._rows()
             self._tell_plan()
+            kept = self._context.options.min_free
             spared = ("fetch", "partial") if self._context.options.adopt_only else ()
-            check_space([row for row in self.plan if row.state not in spared], self._context.layout.root)
+            check_space([row for row in self.plan if row.state not in spared], self._context.layout.root, kept)
 
     def _rows(self) -> tuple[FileReport, ...]:
         return report_files(self._open, self._planner, self._known, self._publisher.adopted, self._context)

@@ -57,8 +57,8 @@ _MEANINGS: Final[tuple[tuple[type[Exception], Failure, str | None], ...]] = (
 class HttpxApi:
     """`core.interfaces.Api` on one `httpx.AsyncClient`; an async context manager that owns it.
 
-    Certificates are believed by the word of `ca_bundle`, or of the environment (see `transport.trust`), and the
-    environment's proxies are used (`transport.proxies`): `trust` and `proxies` are there for others to use too.
+    Certificates are believed by the word of `ca_bundle`, or of the environment (see `transport.trust`), and `proxies`
+    are used, or the environment's (`transport.proxies`): `trust` and `proxies` are there for others to use too.
     No cookie that a server sets is kept. `http` stands in for the network in tests.
     """
 
@@ -72,18 +72,20 @@ class HttpxApi:
         connect_timeout: float = 10.0,
         largest_body: int = LARGEST_BODY,
         ca_bundle: Path | None = None,
+        proxies: Proxies | None = None,
         http: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._largest_body = largest_body
         self._ca_bundle = ca_bundle
+        self._proxies = proxies
         self._http = http
         self._client: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
         """Raises `UsageError` for a proxy or certificates that cannot be used."""
-        self.proxies = Proxies.from_environment()
+        self.proxies = self._proxies or Proxies.from_environment()
         trusting = asyncio.create_task(asyncio.to_thread(trust, self._ca_bundle))  # reads some 150 certificates
         await asyncio.sleep(0)  # so that it has begun
         ways = import_module("acestep_fetch.transport.ways")  # which imports httpcore, meanwhile

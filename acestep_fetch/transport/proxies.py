@@ -30,10 +30,12 @@ _PORTS: Final = {"http": 80, "https": 443, "socks5": 1080}
 _HERE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _KEYS: Final = ("http", "https", "all")
 _SILENT: Final = (
-    "does the proxy work in a browser? HTTPS_PROXY, HTTP_PROXY and ALL_PROXY name it, NO_PROXY goes around it"
+    "does the proxy work in a browser? --proxy, HTTPS_PROXY, HTTP_PROXY and ALL_PROXY name it, NO_PROXY goes around it"
 )
 _ITS_WAY: Final = "is the host right, and has the proxy a way to it? NO_PROXY=HOST goes around the proxy"
-_HINT: Final = "look at HTTPS_PROXY, HTTP_PROXY and ALL_PROXY: http://, https://, socks5:// and socks5h:// proxies work"
+_HINT: Final = (
+    "look at --proxy, HTTPS_PROXY, HTTP_PROXY and ALL_PROXY: http://, https://, socks5:// and socks5h:// proxies work"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ class Proxy:
         return SourceError(
             Failure.UNREACHABLE,
             f"the proxy {self.place} cannot be reached: {said}",
-            hint="is it running? HTTPS_PROXY, HTTP_PROXY and ALL_PROXY name it",
+            hint="is it running? --proxy, HTTPS_PROXY, HTTP_PROXY and ALL_PROXY name it",
         )
 
 
@@ -130,6 +132,17 @@ class Proxies:
             return cls(named, named.get("no", ""))
         system = getproxies()
         return cls(system, named.get("no", ""), proxy_bypass if system else None)
+
+    @classmethod
+    def chosen(cls, proxy: str | None, without: str | None) -> Proxies:
+        """The environment's, but for what is given: one proxy for everything, and who is asked without any."""
+        if proxy is None and without is None:
+            return cls.from_environment()
+        named = getproxies_environment()
+        excepted = named.get("no", "") if without is None else without
+        if proxy is not None:
+            return cls({"all": proxy}, excepted)
+        return cls(named if any(named.get(key) for key in _KEYS) else getproxies(), excepted)
 
     async def find(self, url: str) -> Proxy | None:
         """The proxy for `url`; None where it is asked directly. Raises `ValueError` for what is no address."""
@@ -161,12 +174,12 @@ def parse(text: str) -> Proxy:
         user = unquote(parts.username, errors="strict") if parts.username is not None else None
         password = remember(unquote(parts.password or "", errors="strict"))
     except ValueError:
-        raise UsageError("the proxy that the environment names is not an address", hint=_HINT) from None
+        raise UsageError("the proxy that is named is not an address", hint=_HINT) from None
     if scheme not in _SCHEMES:
-        raise UsageError(f"the proxy that the environment names cannot be used: {scheme}:// is not known", hint=_HINT)
+        raise UsageError(f"the proxy that is named cannot be used: {scheme}:// is not known", hint=_HINT)
     known = _SCHEMES[scheme]
     if not host or any(letter.isspace() for letter in host):
-        raise UsageError("the proxy that the environment names has no host", hint=_HINT)
+        raise UsageError("the proxy that is named has no host", hint=_HINT)
     if known == "socks5" and max(len((user or "").encode()), len(password.encode())) > 255:
         raise UsageError("user and password of a SOCKS proxy have 255 bytes at the most", hint=_HINT)
     if known != "socks5" and user and ":" in user:

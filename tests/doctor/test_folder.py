@@ -13,7 +13,7 @@ from acestep_fetch.core.model import Digest
 from acestep_fetch.core.spans import Span
 from acestep_fetch.doctor import folder as folders
 from acestep_fetch.doctor.findings import Level
-from acestep_fetch.doctor.folder import FolderFacts, look_at_folder, of_folder, origin_of
+from acestep_fetch.doctor.folder import FolderFacts, look_at_folder, of_folder
 from acestep_fetch.doctor.mending import Removal, mend
 from acestep_fetch.doctor.strays import find_strays, look_at_leftovers, of_leftovers, of_strays
 from acestep_fetch.storage import platform
@@ -111,12 +111,6 @@ def test_folders_beside_which_models_lie_too(build: Build, tmp_path: Path, monke
     monkeypatch.chdir(other.parent)
     assert look_at_folder(root, None, "--dir", {}).others == (other,)
     assert look_at_folder(other, None, "--dir", {}).others == ()
-
-
-def test_where_the_folder_comes_from() -> None:
-    assert origin_of("x", {"ACESTEP_CHECKPOINTS_DIR": "y"}) == "--dir"
-    assert origin_of(None, {"ACESTEP_CHECKPOINTS_DIR": "y"}) == "ACESTEP_CHECKPOINTS_DIR"
-    assert origin_of(None, {}) == "the default"
 
 
 def test_what_is_begun_is_not_needed_again(build: Build) -> None:

@@ -120,7 +120,7 @@ def test_proxies_and_certificates_that_cannot_be_used_fail(both: Hubs, build: Bu
     root = str(build({}))
     ended = both.run("doctor", "--dir", root, HTTPS_PROXY="socks9://anna:s3cret-pw@p")
     assert ended.returncode == 11
-    assert "HTTPS_PROXY: the proxy that the environment names cannot be used" in ended.stdout
+    assert "HTTPS_PROXY: the proxy that is named cannot be used" in ended.stdout
     assert "s3cret" not in ended.stdout + ended.stderr
     ended = both.run("doctor", "--dir", root, "--ca-bundle", str(tmp_path / "none.pem"))
     assert ended.returncode == 11

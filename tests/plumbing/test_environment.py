@@ -139,3 +139,31 @@ def test_a_proxy_that_cannot_be_used_is_told_at_once(key: str) -> None:
     with pytest.raises(UsageError, match="socks9"):
         Proxies({key: "socks9://p"})
     Proxies({"ftp": "socks9://p"})
+
+
+@pytest.mark.parametrize(
+    ("proxy", "without", "environ", "url", "place"),
+    [
+        (None, None, {"HTTPS_PROXY": "e"}, "https://h/", "e:80"),
+        ("f:1", None, {"HTTPS_PROXY": "e"}, "https://h/", "f:1"),
+        ("f:1", None, {}, "http://h/", "f:1"),
+        ("f:1", None, {"NO_PROXY": "h"}, "https://h/", None),
+        ("f:1", "x", {"NO_PROXY": "h"}, "https://h/", "f:1"),
+        (None, "h", {"HTTPS_PROXY": "e"}, "https://h/", None),
+        (None, "x", {"HTTPS_PROXY": "e", "NO_PROXY": "h"}, "https://h/", "e:80"),
+        (None, "*", {"ALL_PROXY": "e"}, "https://h/", None),
+        ("f:1", None, {}, "http://127.0.0.1/", None),
+    ],
+)
+async def test_what_is_chosen_goes_before_the_environment(
+    proxy: str | None,
+    without: str | None,
+    environ: dict[str, str],
+    url: str,
+    place: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    found = await Proxies.chosen(proxy, without).find(url)
+    assert (found.place if found else None) == place

@@ -78,6 +78,21 @@ async def test_everything_goes_through_the_proxy(
             _right(run, proxy, taken_over)
 
 
+async def test_the_options_proxy_goes_before_the_environments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken_over: list[int]
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")  # where nobody is
+    with tinyproxy(tmp_path, login=True) as proxy:
+        async with world(tmp_path) as run:
+            report = await run.fetch(proxy=proxy.url)
+            assert report.exit_code == 0, report.error
+            _right(run, proxy, taken_over)
+        async with world(tmp_path / "direct") as run:
+            report = await run.fetch(no_proxy="*")
+            assert report.exit_code == 0, report.error
+            assert SOURCE not in run.peers()
+
+
 @pytest.mark.parametrize("scheme", ["socks", "socks5", "socks5h", ""])
 async def test_however_the_scheme_is_written(
     scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken_over: list[int]

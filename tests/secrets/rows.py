@@ -246,6 +246,21 @@ PROXIES: Final = (
         sends=(),
         env={**PROXIED, "HTTP_PROXY": f"ftp://me:{PROXY.text}@<proxy:>"},
     ),
+    Row(
+        "--proxy with a password",
+        sends=(HF, PROXY),
+        env={**FAR, "ACESTEP_FETCH_PROBE_URL": "<cdn>/x"},
+        flags=(*VERBOSE, "--proxy", f"http://me:{PROXY.text}@<proxy:>"),
+        token_in_arguments=True,
+    ),
+    Row(
+        "--proxy that cannot be used",
+        exit=2,
+        sends=(),
+        env=FAR,
+        flags=(*VERBOSE, f"--proxy=ftp://me:{PROXY.text}@<proxy:>"),
+        token_in_arguments=True,
+    ),
 )
 
 # -- what nobody expects ----------------------------------------------------------------------------------------------
