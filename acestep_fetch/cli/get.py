@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from acestep_fetch import __version__
 from acestep_fetch.cli.arguments import (
+    add_adoption,
     add_folder,
     add_lock,
     add_output,
@@ -46,9 +47,15 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("-l", "--list", action="store_true", help="show the models and end")
     what.add_argument("-f", "--force", action="store_true", help="fetch again what is there")
     what.add_argument("-n", "--dry-run", action="store_true", help="show what would be done and end")
+    what.add_argument(
+        "--check",
+        action="store_true",
+        help="only say whether it is all ready (0) or not (11), offline, by the receipts",
+    )
     how = top.add_argument_group("where from, where to")
     add_folder(how)
     add_sources(how)
+    add_adoption(how)
     add_transfer(how)
     show = top.add_argument_group("output")
     add_output(show)
@@ -63,7 +70,23 @@ def run(arguments: Sequence[str]) -> int:
         from acestep_fetch.cli.listing import print_models
 
         return print_models(options)
-    return _fetch(options, given)
+    return _check(options, quiet=given.quiet) if given.check else _fetch(options, given)
+
+
+def _check(options: Options, *, quiet: bool) -> int:
+    """Nothing is told where all is ready, but for the folders if `quiet`, as after a run."""
+    from acestep_fetch import api
+    from acestep_fetch.core.errors import IncompleteError
+    from acestep_fetch.engine.standing import missing
+    from acestep_fetch.storage.layout import Layout, choose_folder
+
+    if report := api.up_to_date(options):
+        for ready in report.folders if quiet else ():
+            print(ready)
+        return 0
+    folder = choose_folder(options.directory)[0]
+    names = ", ".join(model.name for model in missing(api.wanted_models(options), Layout(folder), options))
+    raise IncompleteError(f"{names}: not ready in {folder}", hint="the same command without --check fetches it")
 
 
 def _fetch(options: Options, given: argparse.Namespace) -> int:
@@ -72,16 +95,16 @@ def _fetch(options: Options, given: argparse.Namespace) -> int:
     from acestep_fetch.display import open_display
 
     api.wanted_models(options)  # a wrong name is told before anything is drawn
-    mode: Mode = "plain" if options.dry_run and given.progress == "auto" else given.progress
+    mode: Mode = given.progress
+    if options.dry_run and mode != "json":
+        from acestep_fetch.cli.plan import show_plan
+
+        return show_plan(options, given, "plain" if mode == "auto" else mode)
     with open_display(mode, quiet=given.quiet, verbose=given.verbose) as display:
         report = api.up_to_date(options, display) or run_loop(options, display)
     if isinstance(report, int):
         return report
-    if options.dry_run and not report.error and given.progress != "json":
-        from acestep_fetch.cli.plan import print_plan
-
-        print_plan(report)
-    elif given.quiet:
+    if given.quiet:
         for folder in report.folders:
             print(folder)
     return report.exit_code

@@ -26,7 +26,7 @@ def folder_of(given: argparse.Namespace) -> Layout:
 
 
 def inspected(given: argparse.Namespace, *, fast: bool) -> list[Verification]:
-    """Looks at every file of the models that `given` names. Raises `NotFoundError`."""
+    """Looks at every file of the models that `given` names. Raises `IncompleteError`."""
     layout = folder_of(given)
     receipts = recorded(layout, given.models)
     if fast or given.quiet or not sys.stderr.isatty():

@@ -6,64 +6,93 @@ import argparse
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Final
 
-from acestep_fetch.catalogue import ComponentEntry, Model, load_catalogue
-from acestep_fetch.cli.arguments import add_folder, command_parser, options_of
-from acestep_fetch.display.units import size
+from acestep_fetch.cli.arguments import add_folder, add_json, command_parser, options_of
+from acestep_fetch.cli.results import print_document
+from acestep_fetch.display.units import one_line, percent, size
+from acestep_fetch.engine.standing import ComponentState, ModelState, State, models
 from acestep_fetch.options import Options
-from acestep_fetch.storage import receipts
 from acestep_fetch.storage.layout import Layout, choose_folder
 
-_HEADS = ("model", "size", "VRAM", "quality", "speed", "state", "for")
+_HEADS: Final = ("model", "state", "size", "VRAM", "quality", "speed", "for")
+_RIGHT: Final = ("size", "VRAM")
+_FIRST_TO_GO: Final = ("speed", "quality", "VRAM")  # on a narrow terminal, until the last column has room for itself
+_LAST: Final = 18  # characters
 
 
 def parser() -> argparse.ArgumentParser:
     top = command_parser(
         "list",
-        "Shows every model of the catalogue: how large it is, what it is for, and whether it is here. Opens no socket.",
-        "  acestep-fetch list\n  acestep-fetch list --dir /models",
+        "Shows every model of the catalogue: whether it is here, how large it is, and what it is for. Opens no socket.",
+        "  acestep-fetch list\n  acestep-fetch list --installed --dir /models\n  acestep-fetch list --json",
     )
     add_folder(top)
+    top.add_argument("--installed", action="store_true", help="only what is here, whole or in part")
+    add_json(top)
     return top
 
 
 def run(arguments: Sequence[str]) -> int:
-    return print_models(options_of(parser().parse_args(arguments)))
-
-
-def print_models(options: Options) -> int:
-    """Prints the table to stdout and returns 0."""
-    folder, _ = choose_folder(options.directory)
-    rows = [_HEADS, *_rows(Layout(folder))]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS) - 1)]
-    room = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 10_000
-    for row in rows:
-        cells = [
-            cell.rjust(w) if i in (1, 2) else cell.ljust(w)
-            for i, (cell, w) in enumerate(zip(row, widths, strict=False))
-        ]
-        print("  ".join([*cells, row[-1]])[:room].rstrip())
-    print(f"\nfolder: {folder}\nfetch one with: acestep-fetch --model NAME")
+    given = parser().parse_args(arguments)
+    options = options_of(given)
+    if not given.json:
+        return print_models(options, installed=given.installed)
+    layout = Layout(choose_folder(options.directory)[0])
+    found = [model.to_dict() for model in _chosen(layout, installed=given.installed)]
+    print_document("list", {"folder": str(layout.root), "models": found})
     return 0
 
 
-def _rows(layout: Layout) -> Iterator[tuple[str, ...]]:
-    for model in load_catalogue().models:
-        yield _row(model.name, model, _state(model, layout))
+def print_models(options: Options, *, installed: bool = False) -> int:
+    """Prints the table to stdout and returns 0."""
+    layout = Layout(choose_folder(options.directory)[0])
+    chosen = _chosen(layout, installed=installed)
+    if chosen:
+        room = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 10_000
+        for line in table([_HEADS, *_rows(chosen)], room):
+            print(line)
+        print()
+    print(f"folder: {layout.root}{'' if chosen else ', without any model'}")
+    print("fetch one with: acestep-fetch --model NAME")
+    return 0
+
+
+def table(rows: Sequence[tuple[str, ...]], room: int) -> Iterator[str]:
+    """Lines of at most `room` characters; where that is little, columns are left out."""
+    columns = list(range(len(_HEADS)))
+    widths = [max(len(row[column]) for row in rows) for column in columns]
+    for head in _FIRST_TO_GO:
+        if sum(widths[column] + 2 for column in columns[:-1]) + min(_LAST, widths[-1]) > room:
+            columns.remove(_HEADS.index(head))
+    for row in rows:
+        cells = [
+            row[column].rjust(widths[column]) if _HEADS[column] in _RIGHT else row[column].ljust(widths[column])
+            for column in columns[:-1]
+        ]
+        yield "  ".join([*cells, row[-1]])[:room].rstrip()
+
+
+def state_of(state: State, held: int, size: int) -> str:
+    """``ready``, ``partial 41 %``; without a figure where the whole is not known."""
+    return f"{state} {percent(held, size)} %" if state is State.PARTIAL and size else str(state)
+
+
+def _chosen(layout: Layout, *, installed: bool) -> list[ModelState]:
+    return [model for model in models(layout) if model.here or not installed]
+
+
+def _rows(chosen: Sequence[ModelState]) -> Iterator[tuple[str, ...]]:
+    for model in chosen:
+        yield _row(model, one_line(model.name), state_of(model.state, model.held, model.size))
         for component in model.components:
-            yield _row(f"  {component.name}", component, "")
+            is_part = model.state is State.PARTIAL and component.size
+            yield _row(
+                component, f"  {component.name}", f"{percent(component.held, component.size)} %" if is_part else ""
+            )
 
 
-def _row(name: str, entry: Model | ComponentEntry, state: str) -> tuple[str, ...]:
+def _row(entry: ModelState | ComponentState, name: str, state: str) -> tuple[str, ...]:
     amount = f"{'~' if entry.approximate else ''}{size(entry.size)}" if entry.size else ""
     vram = f"{entry.vram:g} GB" if entry.vram else ""
-    return (name, amount, vram, entry.quality, entry.speed, state, entry.purpose)
-
-
-def _state(model: Model, layout: Layout) -> str:
-    receipt = receipts.read_receipt(layout.receipts, model.name)
-    if receipt is not None:
-        return "ready" if receipts.compare(receipt, layout.root).ready else "changed"
-    if any(layout.final(name).exists() for name in model.folders):
-        return "unverified"
-    return "announced" if model.announced else "absent"
+    return (name, state, amount, vram, entry.quality, entry.speed, entry.purpose)

@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
-from acestep_fetch.cli.arguments import command_parser
-from acestep_fetch.cli.inspection import add_arguments, inspected, print_verdict
-from acestep_fetch.core.errors import IntegrityError
+from acestep_fetch.cli.arguments import add_json, command_parser
+from acestep_fetch.cli.inspection import add_arguments, folder_of, inspected, print_verdict
+from acestep_fetch.cli.results import print_document
+from acestep_fetch.core.errors import IncompleteError
 
 
 def parser() -> argparse.ArgumentParser:
     top = command_parser(
         "verify",
-        "Compares every finished file with the digest that it had when it was fetched. Opens no socket.",
-        "  acestep-fetch verify\n  acestep-fetch verify main --fast",
+        "Compares every finished file with the digest that it had when it was fetched. Ends with 11 where one is "
+        "damaged or missing, and changes nothing. Opens no socket.",
+        "  acestep-fetch verify\n  acestep-fetch verify main --fast\n  acestep-fetch verify --json",
     )
     add_arguments(top)
     top.add_argument("--fast", action="store_true", help="compare sizes and times only")
+    add_json(top)
     return top
 
 
 def run(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
     found = inspected(given, fast=given.fast)
-    for verification in found:
-        print_verdict(verification, quiet=given.quiet, verbose=given.verbose)
+    if given.json:
+        models = [verification.to_dict() for verification in found]
+        print_document("verify", {"folder": str(folder_of(given).root), "fast": given.fast, "models": models})
+    else:
+        for verification in found:
+            print_verdict(verification, quiet=given.quiet, verbose=given.verbose)
+    sys.stdout.flush()
     faulty = [v for v in found if v.faults]
     if faulty:
         count = sum(len(v.faults) for v in faulty)
         names = " ".join(dict.fromkeys(v.receipt.model for v in faulty))
-        raise IntegrityError(
+        raise IncompleteError(
             f"{count} {'file is' if count == 1 else 'files are'} {'changed' if given.fast else 'damaged'} or missing",
             hint=f"see for certain with: acestep-fetch verify {names}"
             if given.fast

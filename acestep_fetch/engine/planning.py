@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from acestep_fetch.catalogue.models import MAIN
 from acestep_fetch.core.errors import DiskFullError, IntegrityError, NetworkError, NotFoundError
 from acestep_fetch.core.events import Note
 from acestep_fetch.core.merge import ComponentManifest, ManifestFile, merge_component, split_by_folder
@@ -13,14 +14,15 @@ from acestep_fetch.core.model import Digest, HubName
 from acestep_fetch.core.spans import SpanSet
 from acestep_fetch.engine.components import Component, ModelWork
 from acestep_fetch.engine.context import Context
+from acestep_fetch.engine.examine import Known
 from acestep_fetch.engine.listing import Listed
 from acestep_fetch.engine.report import FileReport
 from acestep_fetch.engine.sources import Place
+from acestep_fetch.engine.space import fitting, needed
 from acestep_fetch.engine.transfer import Transfer
 from acestep_fetch.storage import platform, staging
 from acestep_fetch.storage.parts import PartFile, allocated_bytes, held_bytes, journal_of, remove_part
-
-SPARE: Final = 32 << 20  # bytes that are left free for journals, receipts and the file system itself
+from acestep_fetch.storage.taking import Way
 
 
 @dataclass(eq=False)
@@ -57,7 +59,7 @@ def build_components(work: ModelWork, listed: Listed, order: tuple[HubName, ...]
         if unproven := [f.path for f in manifest.files if f.file.digest is None]:
             raise IntegrityError(
                 f"{model.repo}: {manifest.truth.title} lists no digest for {unproven[0]}",
-                hint="nothing could prove its bytes: try the other hub with --prefer-source, or --exclude the file",
+                hint="nothing could prove it: prefer the other hub (--prefer-source), or leave it out (--exclude)",
             )
         for note in manifest.notes:
             context.emit(Note("warning", note))
@@ -67,6 +69,7 @@ def build_components(work: ModelWork, listed: Listed, order: tuple[HubName, ...]
 def _nothing(what: object, *, selective: bool, listed: Listed) -> NotFoundError:
     return NotFoundError(
         f"{what}: no hub lists {'anything that --include and --exclude keep' if selective else 'any file'}",
+        hint="look at the patterns: --dry-run without them shows every file" if selective else "try another --revision",
         attempts=[f"{hub.title}: {len(s.files)} files that fit" for hub, s in listed.snapshots.items()],
     )
 
@@ -151,21 +154,6 @@ class Planner:
         transfer.missing = SpanSet(transfer.held.gaps(transfer.file.size))
         return part
 
-    def check_space(self, jobs: list[Job], copies: int) -> None:
-        """Raises `DiskFullError` before the first byte if it will not fit. `copies` are bytes to be copied locally."""
-        layout = self._context.layout
-        needed = copies + SPARE
-        for job in jobs:
-            taken = 0 if job.transfer.small else allocated_bytes(layout.part(job.digest))
-            needed += max(0, job.transfer.file.size - taken) + job.transfer.file.size * (len(job.targets) - 1)
-        free = platform.free_bytes(layout.root)
-        if needed > free:
-            raise DiskFullError(
-                f"not enough disk space in {layout.root}: {_gb(needed)} needed, {_gb(free)} free, "
-                f"{_gb(needed - free)} missing",
-                hint="free some space, or choose another folder with --dir; nothing was downloaded",
-            )
-
     def partial(self, job: Job) -> int:
         """Bytes that an earlier run left for this content."""
         if job.transfer.small or self._context.options.force:
@@ -173,20 +161,60 @@ class Planner:
         return held_bytes(self._context.layout.part(job.digest), job.digest, job.transfer.file.size)
 
 
-def report_files(works: list[ModelWork], planner: Planner) -> tuple[FileReport, ...]:
-    """The plan, file by file."""
+def report_files(
+    works: Sequence[ModelWork], planner: Planner, known: Known, adopted: Mapping[str, Path], context: Context
+) -> tuple[FileReport, ...]:
+    """The plan, file by file. `adopted` are files that were taken from other folders by now."""
     rows = list[FileReport]()
     for work in works:
         for component in work.components:
             for file in component.manifest.files:
-                state = "here"
-                if not component.has(file.path):
-                    digest = file.file.digest
-                    job = planner.jobs.get((digest, file.file.size)) if digest else None
-                    state = "partial" if job and planner.partial(job) else "fetch"
-                sources = tuple(hub.value for hub in (*file.proven, *file.possible))
-                rows.append(FileReport(work.model.name, component.label(file.path), file.file.size, state, sources))
+                label = component.label(file.path)
+                row = FileReport(
+                    work.model.name,
+                    label,
+                    file.file.size,
+                    "here",
+                    tuple(hub.value for hub in (*file.proven, *file.possible)),
+                    str(file.file.digest),
+                )
+                if label in adopted:
+                    row = replace(row, state="adopted", taken=row.size, origin=str(adopted[label]))
+                elif not component.has(file.path):
+                    row = _lacking(row, component, file, planner, known, context)
+                rows.append(row)
     return tuple(rows)
+
+
+def _lacking(
+    row: FileReport, component: Component, file: ManifestFile, planner: Planner, known: Known, context: Context
+) -> FileReport:
+    if source := known.copy_of(file.file.digests):
+        if known.is_ours(source):
+            return replace(row, state="shared")
+        takes_none = context.options.adopt_by in (Way.HARDLINK, Way.REFLINK)
+        return replace(row, state="adoptable", origin=str(source), taken=row.size if takes_none else 0)
+    digest = file.file.digest
+    job = planner.jobs.get((digest, file.file.size)) if digest else None
+    if job and job.targets[0] != (component, file.path):
+        return replace(row, state="shared")
+    taken = 0 if job is None or job.transfer.small else allocated_bytes(context.layout.part(job.digest))
+    held = planner.partial(job) if job else 0
+    return replace(row, state="partial" if held else "fetch", held=held, taken=taken)
+
+
+def check_space(rows: Sequence[FileReport], root: Path) -> None:
+    """Raises `DiskFullError` before the first byte if the plan does not fit, with what of it does."""
+    need, free = needed(rows), platform.free_bytes(root)
+    if need <= free:
+        return
+    hint = "free some space, or choose another folder with --dir; nothing was downloaded"
+    if names := fitting(rows, free):
+        others = " ".join(f"--model {name}" for name in names if name != MAIN)
+        hint += f"; this would fit: {others or 'main alone'}"
+    raise DiskFullError(
+        f"not enough disk space in {root}: {_gb(need)} needed, {_gb(free)} free, {_gb(need - free)} missing", hint=hint
+    )
 
 
 def _places(component: Component, file: ManifestFile) -> dict[HubName, Place]:

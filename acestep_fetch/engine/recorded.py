@@ -107,7 +107,7 @@ class Record:
             text = f"{path}: {self.lock} says {shown(file.file)}, and no hub delivers that"
             return LockedError(text, hint=self._relock, attempts=[error.message, *error.attempts])
         if isinstance(error, NotFoundError):
-            error.hint = error.hint or self.newest
+            error.hint = self.newest
         return error
 
     @property

@@ -22,16 +22,17 @@ from acestep_fetch.engine.components import ModelWork
 from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.listing import Select
 from acestep_fetch.engine.opening import Network, Opening
-from acestep_fetch.engine.readiness import look
-from acestep_fetch.engine.recorded import Record
+from acestep_fetch.engine.readiness import look, selection_of
+from acestep_fetch.engine.recorded import Record, record_of
 from acestep_fetch.engine.report import FileReport
-from acestep_fetch.storage import platform
+from acestep_fetch.storage import platform, receipts
 from acestep_fetch.storage.lease import Holder, Lease
 from acestep_fetch.storage.sweeping import sweep
 
 if TYPE_CHECKING:
     from acestep_fetch.engine.run import Run
 
+_WAIT: Final = "wait for it to end, then run this again: what it has fetched is not fetched twice"
 _TELL_EVERY: Final = 2.0  # seconds between two words to others about how far this run is
 _SAY_AGAIN: Final = 10.0  # seconds until it is said again for whom it waits, where that does not move
 
@@ -47,8 +48,10 @@ class Session:
         models: Sequence[Model],
         connect: Connect,
         records: Mapping[str, Record] | None = None,
+        lists: Sequence[receipts.Receipt] = (),
         bundle: Path | None = None,
     ) -> None:
+        self._lists = {each.model: each for each in lists}
         self._bundle = bundle
         self.works = [ModelWork(model, record=(records or {}).get(model.name)) for model in models]
         self.plan: tuple[FileReport, ...] = ()
@@ -70,6 +73,9 @@ class Session:
                 unpacking = await asyncio.to_thread(import_module, "acestep_fetch.engine.unpacking")
                 await unpacking.unpack(self.open_works, self._bundle, self._context)
                 return
+            if self._context.options.adopt_only and await self._recorded():
+                await self._adopt_recorded()
+                return
             async with self._connect() as network, unwrapped(), asyncio.TaskGroup() as group:
                 self._select(network.select)
                 pins = {work.model.repo: work.record.pins for work in self.open_works if work.record}
@@ -82,6 +88,27 @@ class Session:
                     await run.fetch()
                 finally:
                     self.plan, self.unavailable = run.plan, run.unavailable
+
+    async def _recorded(self) -> bool:
+        """Whether for each model it is known without the network what it must hold: a list says so, or it was complete
+        here once and is damaged now. It is made that again, and not the newest version."""
+        for work in self.open_works:
+            folder, asked = self._context.layout.receipts, selection_of(self._context.options)
+            receipt = self._lists.get(work.model.name) or await self._context.disk.run(
+                receipts.read_receipt, folder, work.model.name, asked
+            )
+            if receipt and receipt.repo == str(work.model.repo) and not work.record:
+                work.record = record_of(receipt)
+        return all(work.record for work in self.open_works)
+
+    async def _adopt_recorded(self) -> None:
+        engine = await asyncio.to_thread(import_module, "acestep_fetch.engine.run")
+        async with unwrapped(), asyncio.TaskGroup() as group:
+            run: Run = engine.Run(self.works, (), None, None, group, self._context)
+            try:
+                await run.fetch()
+            finally:
+                self.plan = run.plan
 
     @property
     def open_works(self) -> list[ModelWork]:
@@ -118,9 +145,10 @@ class Session:
     async def _take_lease(self) -> Lease:
         path, left = self._context.layout.lease, self._context.options.lease_wait
         said, told = 0.0, 0
+        names = [work.model.name for work in self.open_works]
         while True:
             try:
-                taken = await self._context.disk.acquire(path, partial(Lease.take, path), _give_back)
+                taken = await self._context.disk.acquire(path, partial(Lease.take, path, names), _give_back)
             except OSError as exc:
                 raise platform.explain(exc, exc.filename or path.parent) from exc
             if isinstance(taken, Lease):
@@ -151,7 +179,7 @@ def _give_back(taken: Lease | Holder) -> None:
 
 
 def _busy(holder: Holder) -> LeaseError:
-    return LeaseError(f"{holder} is downloading into this folder", hint="wait for it to end, then run this again")
+    return LeaseError(f"{holder} is downloading into this folder", hint=_WAIT)
 
 
 @asynccontextmanager

@@ -7,9 +7,9 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from threading import Event
-from typing import Final
+from typing import Any, Final
 
-from acestep_fetch.core.errors import LeaseError, NotFoundError
+from acestep_fetch.core.errors import IncompleteError, LeaseError
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.lease import Lease
@@ -37,18 +37,44 @@ class Verification:
         """Files that the application or the user has changed, as they may."""
         return tuple(finding for finding in self.findings if finding.condition is Condition.CHANGED)
 
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "model": self.receipt.model,
+            "repo": self.receipt.repo,
+            "selection": self.receipt.selection,
+            "size": self.receipt.size,
+            "right": not self.faults,
+            "files": [_described(finding) for finding in self.findings],
+        }
+
+
+def _described(finding: Finding) -> dict[str, Any]:
+    """`bad` are the bytes that do not hold, as `[start, stop)`, where that is known."""
+    return {
+        "path": finding.file.path,
+        "size": finding.file.size,
+        "sha256": finding.file.sha256,
+        "condition": finding.condition.value,
+        "why": finding.why,
+        "bad": [[span.start, span.stop] for span in finding.bad],
+    }
+
 
 def recorded(layout: Layout, names: Sequence[str]) -> list[Receipt]:
-    """The receipts of the models `names`, or all. Raises `NotFoundError` for a model that has none."""
-    receipts = list(all_receipts(layout.receipts))
+    """The receipts of the models `names`, or all. Raises `IncompleteError` for a model that has none, and `DiskError`
+    where they cannot be read."""
+    try:
+        receipts = list(all_receipts(layout.receipts))
+    except OSError as exc:
+        raise platform.explain(exc, exc.filename or layout.receipts) from exc
     for name in names:
         if not any(receipt.model == name for receipt in receipts):
-            raise NotFoundError(
+            raise IncompleteError(
                 f"{name} was never completed in {layout.root}",
                 hint=f"`acestep-fetch --model {name}` takes what is there and fetches what is missing",
             )
     if not receipts:
-        raise NotFoundError(
+        raise IncompleteError(
             f"no model was ever completed in {layout.root}", hint="choose the checkpoints folder with --dir"
         )
     return [receipt for receipt in receipts if not names or receipt.model in names]

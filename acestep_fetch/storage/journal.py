@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from acestep_fetch.core.model import Digest
-from acestep_fetch.core.spans import Span
+from acestep_fetch.core.spans import Span, SpanSet
 from acestep_fetch.storage import platform
 
 PIECE: Final = 8 << 20  # bytes: no piece is longer, none crosses a multiple of it
@@ -158,7 +158,7 @@ def _parse(blob: bytes, digest: Digest, size: int) -> tuple[tuple[str, ...], lis
     if sources is None:
         return None
     cursor = body + _CRC.size
-    pieces: dict[int, Piece] = {}
+    pieces, covered = dict[int, Piece](), SpanSet()  # `covered` may say too much: it saves most of the searches
     while cursor + RECORD_SIZE <= len(blob):
         length, source, offset, crc = _RECORD.unpack_from(blob, cursor)
         if _CRC.unpack_from(blob, cursor + _RECORD.size) != (zlib.crc32(blob[cursor : cursor + _RECORD.size]),):
@@ -166,8 +166,10 @@ def _parse(blob: bytes, digest: Digest, size: int) -> tuple[tuple[str, ...], lis
         if not 0 < length <= PIECE or offset + length > size or (source != _DROPPED and source >= len(sources)):
             break
         span = Span(offset, offset + length)
-        for start_of in [s for s, p in pieces.items() if s < span.stop and p.span.stop > span.start]:
-            del pieces[start_of]
+        if covered.touches(span):
+            for start_of in [s for s, p in pieces.items() if s < span.stop and p.span.stop > span.start]:
+                del pieces[start_of]
+        covered.add(span)
         if source != _DROPPED:
             pieces[offset] = Piece(span, crc, sources[source])
         cursor += RECORD_SIZE

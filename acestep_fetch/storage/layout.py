@@ -6,20 +6,27 @@
     checkpoints/.acestep-fetch/parts/        unfinished files and their journals, named by digest
     checkpoints/.acestep-fetch/staging/      components that are not complete yet
     checkpoints/.acestep-fetch/receipts/     one per model: it is complete and verified
+    checkpoints/.acestep-fetch/begun/        one per model that is not: what a run set out to fetch
     checkpoints/.acestep-fetch/pieces/       the journals of finished files: a checksum for each piece
     checkpoints/.acestep-fetch/lease         who writes here
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from acestep_fetch.core.errors import DiskError
-from acestep_fetch.core.model import Digest
+from acestep_fetch.core.model import SHA1_HEX, SHA256_HEX, Digest, DigestKind
 
 STATE: Final = ".acestep-fetch"
+_NAMES: Final[Mapping[DigestKind, tuple[str, re.Pattern[str]]]] = {
+    "sha256": ("", SHA256_HEX),
+    "git-sha1": ("git-sha1-", SHA1_HEX),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +50,32 @@ class Layout:
         return self.state / "receipts"
 
     @property
+    def begun(self) -> Path:
+        return self.state / "begun"
+
+    @property
+    def kept_journals(self) -> Path:
+        return self.state / "pieces"
+
+    @property
     def lease(self) -> Path:
         return self.state / "lease"
 
     def part(self, digest: Digest) -> Path:
         """Keyed by content, so a part fits whatever model, hub or name asks for these bytes next."""
-        prefix = "" if digest.kind == "sha256" else f"{digest.kind}-"
-        return self.parts / f"{prefix}{digest.hex}.part"
+        return self.parts / f"{_NAMES[digest.kind][0]}{digest.hex}.part"
+
+    @staticmethod
+    def digest_of(part: Path) -> Digest | None:
+        """Whose part file `part` is; None for one that is not named as ours are."""
+        for kind, (prefix, shape) in _NAMES.items():
+            if part.stem.startswith(prefix) and shape.fullmatch(part.stem[len(prefix) :]):
+                return Digest(kind, part.stem[len(prefix) :])
+        return None
 
     def pieces(self, digest: Digest) -> Path:
         """The journal of a finished file."""
-        return self.state / "pieces" / f"{digest.hex}.journal"
+        return self.kept_journals / f"{digest.hex}.journal"
 
     def staged(self, component: str) -> Path:
         """The folder in which `component` is put together; "" is the checkpoints folder's own files."""
@@ -72,7 +94,7 @@ def choose_folder(named: Path | None) -> tuple[Path, str | None]:
     try:
         here = Path.cwd()
     except OSError as exc:
-        raise DiskError("the working folder is gone", hint="go to another folder, or name one with --dir") from exc
+        raise DiskError("the working folder is gone", hint="go to another folder, or name one (--dir)") from exc
     if named is not None:
         return here / named.expanduser(), None
     if here.name == "checkpoints":

@@ -73,9 +73,14 @@ def compare(receipt: Receipt, root: Path) -> Standing:
         except OSError:
             damaged.append(file.path)
             continue
-        if (found.st_size, found.st_mtime_ns) != (file.size, file.mtime_ns):
+        if found.st_size != file.size or not is_same_time(found.st_mtime_ns, file.mtime_ns):
             (drifted if may_drift(file.path) and (found.st_size or not file.size) else damaged).append(file.path)
     return Standing(tuple(damaged), tuple(drifted))
+
+
+def is_same_time(found_ns: int, recorded_ns: int) -> bool:
+    """Whether a file has kept its time. Archives, and the layers of a container image, keep whole seconds only."""
+    return found_ns in (recorded_ns, recorded_ns - recorded_ns % 1_000_000_000)
 
 
 def may_drift(path: str) -> bool:
@@ -87,14 +92,14 @@ def write_receipt(folder: Path, receipt: Receipt) -> None:
     """Atomically. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(
-        _file_of(folder, receipt.model, receipt.selection),
+        file_of(folder, receipt.model, receipt.selection),
         json.dumps({"v": VERSION, **asdict(receipt)}, indent=1).encode(),
     )
 
 
 def read_receipt(folder: Path, model: str, selection: Mapping[str, Any] | None = None) -> Receipt | None:
     """The receipt of `model` (or of a selection of its files); None where there is none that can be understood."""
-    return _parse(_file_of(folder, model, selection or {}))
+    return _parse(file_of(folder, model, selection or {}))
 
 
 def all_receipts(folder: Path) -> Iterator[Receipt]:
@@ -121,8 +126,9 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.close(fd)
 
 
-def _file_of(folder: Path, model: str, selection: Mapping[str, Any]) -> Path:
-    """A selection has a receipt of its own, so that it never takes the place of the whole model's."""
+def file_of(folder: Path, model: str, selection: Mapping[str, Any]) -> Path:
+    """Where a model is spoken of. A selection has a file of its own, so that it never takes the place of the whole
+    model's."""
     text = json.dumps(selection, sort_keys=True)
     suffix = f"@{zlib.crc32(text.encode()):08x}" if selection else ""
     return folder / f"{model}{suffix}.json"

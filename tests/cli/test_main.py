@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import socket
 import sys
@@ -16,11 +17,12 @@ from acestep_fetch.cli import get
 from acestep_fetch.cli import main as program
 from acestep_fetch.cli.arguments import options_of
 from acestep_fetch.cli.commands import COMMANDS
+from acestep_fetch.cli.listing import _HEADS, table
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.options import Options
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.receipts import Receipt, ReceiptFile, write_receipt
-from tests.cli.conftest import Run
+from tests.cli.conftest import Ended, Run
 
 SECRET = "hf_SECRETsecretSECRETsecret"
 
@@ -64,6 +66,7 @@ DOCUMENTED = [
     ["--all", "--prefer-source", "huggingface"],
     ["--model", "x", "--dir", "d", "--token", "t", "--force", "--skip-main"],
     ["--include", "*.json", "--exclude", "*.md", "--revision", "main", "--dry-run"],
+    ["--check", "--all"],
     ["--connections", "4", "--jobs", "2"],
     ["-x", "16", "-j8"],
     ["--download-source", "auto", "--local-dir", "d", "--max-workers", "8"],
@@ -105,7 +108,7 @@ WRONG = {
     "no jobs": (["--jobs", ""], "--jobs: "),
     "source": (["--prefer-source", "hf"], "use huggingface, modelscope or auto"),
     "repository": (["--model", "a/b/c"], "OWNER/NAME"),
-    "nothing left": (["--skip-main"], "--skip-main leaves nothing to fetch"),
+    "nothing left": (["--skip-main"], "nothing is left to fetch: the main model is skipped"),
     "token twice": (["--token", SECRET, "--token-file", "f"], "exclude each other"),
     "served folder": (["serve", "nowhere"], "nowhere: no such folder"),
     "served port": (["serve", ".", "--port", "http"], "invalid int value"),
@@ -173,7 +176,7 @@ def test_the_list_shows_every_model_and_opens_no_socket(run: Run, here: Path, mo
 
 def state_of(output: str, name: str) -> str:
     line = next(row for row in output.splitlines() if row.startswith(f"{name} "))
-    return next(word for word in ("ready", "changed", "unverified", "announced", "absent") if f" {word} " in line)
+    return next(word for word in ("ready", "changed", "folder-only", "announced", "absent") if f" {word} " in line)
 
 
 def test_the_list_tells_what_is_here(run: Run, here: Path) -> None:
@@ -190,9 +193,56 @@ def test_the_list_tells_what_is_here(run: Run, here: Path) -> None:
     out = run("--list", "--dir", "ckpt").out
     assert state_of(out, "acestep-v15-base") == "ready"
     assert state_of(out, "acestep-v15-xl-sft") == "changed"
-    assert state_of(out, "acestep-v15-sft") == "unverified"
+    assert state_of(out, "acestep-v15-sft") == "folder-only"
     assert state_of(out, "acestep-v15-small") == "announced"
     assert state_of(out, "main") == "absent"
+
+
+def test_only_what_is_here_is_listed_when_asked_for(run: Run, here: Path) -> None:
+    empty = run("list", "--installed")
+    assert empty.out.startswith(f"folder: {here / 'checkpoints'}, without any model\n")
+    (here / "checkpoints" / "acestep-v15-sft").mkdir(parents=True)
+    rows = run("list", "--installed").out.splitlines()
+    assert [row.split()[:2] for row in rows[:3]] == [["model", "state"], ["acestep-v15-sft", "folder-only"], []]
+    document = json.loads(run("list", "--installed", "--json").out)
+    assert (document["v"], document["command"], document["folder"]) == (1, "list", str(here / "checkpoints"))
+    (model,) = document["models"]
+    assert (model["name"], model["state"], model["approximate"]) == ("acestep-v15-sft", "folder-only", True)
+    assert model["folders"] == [str(here / "checkpoints" / "acestep-v15-sft")]
+    whole = json.loads(run("list", "--json").out)["models"]
+    assert [each["name"] for each in whole] == [model.name for model in load_catalogue().models]
+    assert [part["name"] for part in whole[0]["components"]] == list(load_catalogue().find("main").folders)
+
+
+@pytest.mark.parametrize("room", [40, 72, 80, 100, 120, 10_000])
+def test_a_narrow_terminal_has_fewer_columns(room: int) -> None:
+    rows = [_HEADS, ("acestep-v15-turbo-continuous", "partial 41 %", "~4.8 GB", "16 GB", "Better", "Medium", "y" * 50)]
+    head, row = table(rows, room)
+    assert max(len(head), len(row)) <= room
+    shown = {name for name in _HEADS if name in head.split()}
+    assert {"model", *(["state", "size", "for"] if room >= 72 else [])} <= shown
+    assert ("VRAM" in shown) == (room >= 80)
+    assert ("speed" in shown) == (room >= 100)
+    assert row.count("y") >= 10 or room < 72
+
+
+def test_a_check_says_what_is_missing_and_changes_nothing(run: Run, here: Path) -> None:
+    layout = Layout(here / "checkpoints")
+    ended = run("--check", "--model", "acestep-v15-sft")
+    assert (ended.code, ended.out) == (11, "")
+    assert "main, acestep-v15-sft: not ready in" in ended.err
+    assert list(here.iterdir()) == []
+    for name, repo in (("main", "ACE-Step/Ace-Step1.5"), ("acestep-v15-sft", "ACE-Step/acestep-v15-sft")):
+        write_receipt(layout.receipts, Receipt(name, repo, {name: "huggingface:x"}, {}, ()))
+    for arguments in (["--check"], ["get", "--check", "-m", "acestep-v15-sft"]):
+        assert run(*arguments) == Ended(0, "", "")
+    told = run("--check", "-q", "-m", "sft", "--skip-main")
+    assert told == Ended(0, f"{layout.final('acestep-v15-sft')}\n", "")
+    assert run("--check", "--force").code == 11  # it would be fetched again
+    everything = run("--check", "--all")
+    assert everything.code == 11
+    assert "acestep-v15-base" in everything.err
+    assert "acestep-v15-small" not in everything.err  # no hub has it: nobody can wait for that
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252", "latin-1"])

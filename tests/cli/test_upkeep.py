@@ -75,7 +75,7 @@ def test_a_bit_that_was_flipped_on_disk_costs_one_piece(both: Hubs, folder: Path
     again = both.run("--model", REPO, "--skip-main", "--dir", str(folder), "--progress", "none")
     assert again.returncode == 0  # size and time are what they were: nothing to see without reading all of it
     found = both.run("verify", "--dir", str(folder))
-    assert found.returncode == 6
+    assert found.returncode == 11
     where = re.search(r"1 of \d+ pieces do not hold, the first at byte (\d+)", found.stdout)
     assert where, found.stdout
     assert 15 * MIB < int(where[1]) <= 17 * MIB
@@ -92,11 +92,36 @@ def test_what_is_missing_cut_or_altered_is_fetched_again(both: Hubs, folder: Pat
     (folder / "Repo" / "config.json").unlink()
     flip(folder / "Repo" / "vocab.txt", 7)
     found = both.run("verify", "--dir", str(folder), "Repo")
-    assert found.returncode == 6
+    assert found.returncode == 11
     assert "3 at fault" in found.stdout
     mended = both.run("repair", "Repo", "--dir", str(folder), "--progress", "none")
     assert mended.returncode == 0, mended.stderr
     assert tree_digests(folder / "Repo") == tree_digests(both.hf.hub.setup.root / REPO)
+
+
+def test_every_files_condition_is_told_to_programs(both: Hubs, folder: Path) -> None:
+    flip(folder / "Repo" / "large.bin", 17 * MIB)
+    (folder / "Repo" / "config.json").unlink()
+    (folder / "Repo" / "code.py").write_text("# rewritten\n")
+    found = both.run("verify", "--json", "--dir", str(folder))
+    assert found.returncode == 11
+    assert "acestep-fetch repair Repo" in found.stderr
+    document = json.loads(found.stdout)
+    assert (document["v"], document["command"], document["fast"]) == (1, "verify", False)
+    (model,) = document["models"]
+    assert (model["model"], model["repo"], model["right"]) == ("Repo", REPO, False)
+    files = {file["path"]: file for file in model["files"]}
+    told = {path: file["condition"] for path, file in files.items()}
+    assert told == {
+        "Repo/large.bin": "damaged",
+        "Repo/config.json": "missing",
+        "Repo/code.py": "changed",
+        "Repo/vocab.txt": "right",
+    }
+    ((start, stop),) = files["Repo/large.bin"]["bad"]
+    assert start <= 17 * MIB < stop <= start + 2 * MIB
+    fast = json.loads(both.run("verify", "--json", "--fast", "--dir", str(folder)).stdout)
+    assert (fast["fast"], fast["models"][0]["right"]) == (True, False)
 
 
 def test_python_files_that_the_application_rewrote_are_a_note(both: Hubs, folder: Path) -> None:
@@ -112,7 +137,7 @@ def test_python_files_that_the_application_rewrote_are_a_note(both: Hubs, folder
 
 def test_a_python_file_that_lost_its_bytes_is_damage(both: Hubs, folder: Path) -> None:
     (folder / "Repo" / "code.py").write_bytes(b"")
-    assert both.run("verify", "--dir", str(folder)).returncode == 6
+    assert both.run("verify", "--dir", str(folder)).returncode == 11
     assert both.run("repair", "--dir", str(folder), "--progress", "none").returncode == 0
     assert tree_digests(folder / "Repo") == tree_digests(both.hf.hub.setup.root / REPO)
 
@@ -122,7 +147,7 @@ def test_times_that_a_copy_changed_are_written_down_again(both: Hubs, folder: Pa
         if file.is_file():
             os.utime(file, ns=(0, 0))
     fast = both.run("verify", "--fast", "--dir", str(folder))
-    assert fast.returncode == 6
+    assert fast.returncode == 11
     assert "acestep-fetch verify Repo" in fast.stderr
     mended = both.run("repair", "--dir", str(folder))
     assert (mended.returncode, both.sent) == (0, 0)
@@ -145,14 +170,14 @@ def test_a_repair_that_was_stopped_goes_on_from_its_part(both: Hubs, folder: Pat
 @pytest.mark.parametrize("command", ["verify", "repair"])
 def test_what_was_never_finished(command: str, both: Hubs, tmp_path: Path) -> None:
     nothing = both.run(command, "--dir", str(tmp_path / "nowhere"))
-    assert nothing.returncode == 3
+    assert nothing.returncode == 11
     assert "--dir" in nothing.stderr
     assert not (tmp_path / "nowhere").exists()
 
 
 def test_an_unknown_model_is_named(both: Hubs, folder: Path) -> None:
     ended = both.run("verify", "other", "--dir", str(folder))
-    assert ended.returncode == 3
+    assert ended.returncode == 11
     assert "other was never completed" in ended.stderr
 
 
@@ -173,3 +198,18 @@ def test_without_room_for_a_copy_the_damaged_file_gives_way(
     assert ended.returncode == 0, ended.stderr
     assert both.sent <= 3 * MIB
     assert tree_digests(folder / "Repo") == tree_digests(both.hf.hub.setup.root / REPO)
+
+
+def test_a_repair_fetches_as_a_run_would_be_told_to(both: Hubs, folder: Path) -> None:
+    """Its flags for sources and speed are those of `get`."""
+    flip(folder / "Repo" / "large.bin", 17 * MIB)
+    told = both.run("repair", "--dir", str(folder), "--limit-rate", "nonsense")
+    assert (told.returncode, told.stdout) == (2, ""), "a wrong flag is told before everything is read"
+    assert "--limit-rate: 'nonsense' is not a size" in told.stderr
+    missing = both.run("repair", "--dir", str(folder), "--ca-bundle", str(folder / "none.pem"))
+    assert missing.returncode == 2
+    assert "none.pem: No such file" in missing.stderr
+    ended = both.run("repair", "--dir", str(folder), "--limit-rate", "80MB/s", "--prefer-source", "modelscope")
+    assert ended.returncode == 0, ended.stderr
+    assert "ModelScope is preferred" in ended.stderr
+    assert both.run("verify", "--dir", str(folder)).returncode == 0

@@ -253,7 +253,7 @@ def test_damage_that_neither_size_nor_time_shows(lab: Lab, finished: Path) -> No
     os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert lab.run(finished).code == 0
     found = lab.call("verify", "--dir", str(finished))
-    assert found.code == 6
+    assert found.code == 11
     assert LARGE in found.out
     before = lab.pair.sent
     assert lab.call("repair", "--dir", str(finished)).code == 0

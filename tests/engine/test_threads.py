@@ -65,8 +65,8 @@ async def test_a_lease_taken_while_being_cancelled_is_given_back(
 ) -> None:
     take = Lease.take
 
-    def slowly(path: Path) -> Any:
-        taken = take(path)
+    def slowly(path: Path, *models: Any) -> Any:
+        taken = take(path, *models)
         time.sleep(0.3)
         return taken
 

@@ -93,7 +93,7 @@ GOOD: Final = (
     Row(
         "verified and repaired",
         then=(("verify", "--dir", "<folder>/out"), ("repair", "-v", "--dir", "<folder>/out")),
-        then_exits=(6, 0),
+        then_exits=(11, 0),
     ),
     Row("stopped by Ctrl-C", exit=130, stop="SIGINT", throttle=300_000.0),
     Row("stopped by SIGTERM, json", exit=143, stop="SIGTERM", throttle=300_000.0, flags=JSON),

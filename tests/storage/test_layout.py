@@ -29,6 +29,14 @@ def test_parts_of_different_contents_never_share_a_name(tmp_path: Path) -> None:
     assert len({layout.part(digest) for digest in digests}) == 3
 
 
+def test_a_part_tells_whose_it_is_and_nothing_else_does(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    for digest in (Digest("sha256", "a" * 64), Digest("git-sha1", "b" * 40)):
+        assert layout.digest_of(layout.part(digest)) == digest
+    for name in ("a.part", f"{'a' * 40}.part", f"git-sha1-{'b' * 64}.part", f"{'A' * 64}.part", ".part"):
+        assert layout.digest_of(layout.parts / name) is None
+
+
 def test_no_listing_can_write_into_the_state_folder() -> None:
     assert why_unsafe(f"{STATE}/lease")
 

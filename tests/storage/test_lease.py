@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from acestep_fetch.core.errors import DiskError
+from acestep_fetch.storage import platform
 from acestep_fetch.storage.lease import Holder, Lease
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the lock is flock's")
@@ -157,3 +158,80 @@ def test_a_folder_that_is_gone_or_another_one_is_noticed(tmp_path: Path) -> None
     with pytest.raises(DiskError, match="vanished"):
         taken.check()
     taken.release()
+
+
+def test_who_only_looks_hears_who_holds_it_since_when_and_for_what(path: Path) -> None:
+    assert Lease.holder(path) is None
+    assert not path.parent.exists()
+    began = time.time()
+    lease = Lease.take(path, ["main", "acestep-v15-sft"])
+    assert isinstance(lease, Lease)
+    lease.tell(3, 9)
+    found = Lease.holder(path)
+    assert found == Holder(os.getpid(), socket.gethostname(), 3, 9)
+    assert found is not None
+    assert found.models == ("main", "acestep-v15-sft")
+    assert began - 1 < found.since < time.time() + 1
+    lease.release()
+    assert Lease.holder(path) is None
+
+
+def test_more_names_than_there_is_room_for_hide_no_owner(path: Path) -> None:
+    lease = Lease.take(path, ["n" * 90] * 20)
+    assert isinstance(lease, Lease)
+    found = Lease.holder(path)
+    assert found == Holder(os.getpid(), socket.gethostname())
+    assert found is not None
+    assert found.models == ()
+    lease.release()
+
+
+def test_a_killed_owner_holds_nothing_any_more(path: Path) -> None:
+    with holder(path) as process:
+        found = Lease.holder(path)
+        assert found is not None
+        assert found.pid == process.pid
+        process.kill()
+        process.wait()
+        assert path.stat().st_size
+        assert Lease.holder(path) is None
+
+
+@pytest.mark.parametrize("text", [b"x", b"{", b'{"pid": 1, "host": "h", "models": 7}', b'{"pid": 1, "since": "x"}'])
+def test_who_looks_at_nonsense_sees_that_somebody_is_there(text: bytes, path: Path) -> None:
+    lease = taken_within(path, 1.0)
+    path.write_bytes(text)
+    assert Lease.holder(path) == Holder(0, "")
+    lease.release()
+
+
+def test_what_is_no_file_has_no_holder(path: Path, tmp_path: Path) -> None:
+    path.mkdir(parents=True)
+    assert Lease.holder(path) is None
+    path.rmdir()
+    (tmp_path / "theirs").write_text("x")
+    path.symlink_to(tmp_path / "theirs")
+    assert Lease.holder(path) is None
+
+
+def test_who_looks_is_not_taken_for_an_owner(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at what a dead owner left has the lock for a blink."""
+    path.parent.mkdir(parents=True)
+    path.write_text("what a dead owner left")
+    looking = os.open(path, os.O_RDONLY)
+    assert platform.try_shared_lock(looking)
+    blinks = list[float]()
+
+    def blink(seconds: float) -> None:
+        blinks.append(seconds)
+        if len(blinks) == 2:
+            os.close(looking)
+
+    monkeypatch.setattr(time, "sleep", blink)
+    lease = Lease.take(path)
+    assert isinstance(lease, Lease)
+    assert len(blinks) == 2
+    assert sum(blinks) < 0.05
+    assert isinstance(Lease.take(path), Holder)
+    assert len(blinks) > 2
+    lease.release()

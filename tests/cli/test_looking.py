@@ -1,0 +1,232 @@
+"""Commands that look: what is told of a run in another process and of what it left, and what `clean` makes of that."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from acestep_fetch.engine.standing import models
+from acestep_fetch.storage.layout import Layout
+from acestep_fetch.storage.lease import Lease
+from tests.end_to_end.conftest import Hubs, hubs
+from tests.support.faults import Rule, Throttle
+from tests.support.trees import make_repo, tree_digests
+
+MIB = 1 << 20
+REPO = "someone/large"
+SIZE = 24 * MIB + 70_300
+GET = ("--skip-main", "--model", REPO, "--progress", "none")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hubs]:
+    root = tmp_path_factory.mktemp("hubs")
+    make_repo(root, REPO, {"model.safetensors": 24 * MIB, "config.json": 300, "vocab.txt": 70_000})
+    with hubs(root) as served:
+        yield served
+
+
+@contextmanager
+def stopped_half_way(pair: Hubs, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A run that has fetched more than a MiB, and stands still: who looks may take as long as it wants."""
+    rules = [hub.faults.rules for hub in (pair.hf, pair.ms)]
+    for each in rules:
+        each.append(Rule(Throttle(1e6), method=None))
+    try:
+        process = pair.start(*GET, "-x", "1", "--dir", str(folder))
+        until(lambda: any(model.held > MIB for model in models(Layout(folder))))
+        process.send_signal(signal.SIGSTOP)
+        yield process
+    finally:
+        for each in rules:
+            each.pop()
+        process.kill()
+        process.communicate()
+
+
+def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    due = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < due, "it never came to that"
+        time.sleep(0.05)
+
+
+@contextmanager
+def at_work(folder: Path, *models: str) -> Iterator[Lease]:
+    lease = Lease.take(Layout(folder).lease, models)
+    assert isinstance(lease, Lease)
+    try:
+        yield lease
+    finally:
+        lease.release()
+
+
+def test_a_run_in_another_process_from_its_first_byte_to_its_last(pair: Hubs, tmp_path: Path) -> None:
+    out, where = tmp_path / "out", ("--dir", str(tmp_path / "out"))
+    layout = Layout(out)
+    waiter = pair.start("wait", REPO, *where)  # before anybody is at work
+    assert waiter.stderr is not None
+    assert "nobody is at work there yet" in waiter.stderr.readline()
+    with stopped_half_way(pair, out) as first:
+        during = pair.run("status", *where)
+        assert during.returncode == 11
+        assert f"process {first.pid} on" in during.stdout
+        assert "is at work on large for" in during.stdout
+        assert "large: partial " in during.stdout
+        assert "a kill now costs at most 8 MiB per connection" in during.stdout
+        assert f"acestep-fetch wait large --dir {out}" in during.stderr
+        assert pair.run("clean", *where).returncode == 9
+        assert list(layout.parts.glob("*.part"))
+        once = pair.run("wait", "large", "--timeout", "0", *where)
+        assert (once.returncode, once.stdout) == (9, "")
+        assert f"process {first.pid} on" in waiter.stderr.readline()
+
+    after = pair.run("status", *where)
+    assert after.returncode == 11
+    assert "at work" not in after.stdout
+    assert "1 unfinished file" in after.stdout
+    assert "large/model.safetensors: " in after.stdout
+    assert f"acestep-fetch --model {REPO} --skip-main --dir {out}" in after.stderr
+    document = json.loads(pair.run("status", "--json", *where).stdout)
+    (model,), (part,) = document["models"], document["parts"]
+    assert (model["state"], model["size"]) == ("partial", SIZE)
+    assert MIB < part["held"] <= model["held"] < SIZE
+    assert (part["path"], part["size"]) == ("large/model.safetensors", 24 * MIB)
+    listed = json.loads(pair.run("list", "--installed", "--json", *where).stdout)["models"]
+    assert [(each["name"], each["state"], each["share"]) for each in listed] == [("large", "partial", model["share"])]
+    percent = int(100 * model["held"] / SIZE)
+    assert f"partial {percent} %" in pair.run("list", *where).stdout
+    nobody = pair.run("wait", REPO, "--timeout", "0.2", *where)
+    assert nobody.returncode == 11
+    assert f"acestep-fetch --model {REPO}" in nobody.stderr
+
+    assert pair.run(*GET, *where).returncode == 0
+    ready, _ = waiter.communicate(timeout=30)
+    assert (waiter.returncode, ready) == (0, f"{out / 'large'}\n")
+    done = pair.run("status", *where)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "large: ready, 25.2 MB" in done.stdout
+    assert list(layout.begun.iterdir()) == []
+    again = pair.run("wait", REPO, "--timeout", "0", "-q", *where)
+    assert (again.returncode, again.stdout, again.stderr) == (0, f"{out / 'large'}\n", "")
+
+
+def test_what_is_dropped_is_fetched_anew_and_what_is_ready_stays(pair: Hubs, tmp_path: Path) -> None:
+    out, where = tmp_path / "out", ("--dir", str(tmp_path / "out"))
+    layout = Layout(out)
+    assert pair.run(*GET, *where, "--include", "*.json").returncode == 0
+    kept = tree_digests(out)
+    with stopped_half_way(pair, out):
+        pass
+    shown = pair.run("clean", "--dry-run", *where)
+    assert shown.returncode == 0
+    assert "what there is of large/model.safetensors" in shown.stdout
+    assert "would be dropped" in shown.stdout
+    before = sorted(layout.state.rglob("*"))
+    document = json.loads(pair.run("clean", "-n", "--json", *where).stdout)
+    assert document["dry_run"]
+    assert document["size"] == sum(each["size"] for each in document["dropped"]) >= 24 * MIB
+    assert sorted(layout.state.rglob("*")) == before
+    dropped = pair.run("clean", *where)
+    assert (dropped.returncode, dropped.stderr) == (0, "")
+    assert "dropped in" in dropped.stdout
+    assert [*layout.parts.iterdir(), *layout.staging.iterdir()] == []
+    assert tree_digests(out) == kept
+    assert pair.run("status", *where).returncode == 0
+    assert "nothing is left over" in pair.run("clean", *where).stdout
+    assert pair.run(*GET, "--check", "--include", "*.json", *where).returncode == 0
+    assert pair.run(*GET, "--check", *where).returncode == 11
+
+
+def test_nothing_to_clean_makes_nothing(pair: Hubs, tmp_path: Path) -> None:
+    ended = pair.run("clean", "--dir", str(tmp_path / "nowhere"))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_nothing_is_dropped_while_somebody_is_at_work(more: list[str], pair: Hubs, tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    layout.staged("m").mkdir(parents=True)
+    with at_work(tmp_path):
+        ended = pair.run("clean", *more, "--dir", str(tmp_path))
+    assert (ended.returncode, ended.stdout) == (9, "")
+    assert f"process {os.getpid()} on" in ended.stderr
+    assert layout.staged("m").exists()
+
+
+def test_a_watch_in_a_pipe_is_a_line_for_every_change_and_ends_with_the_run(pair: Hubs, tmp_path: Path) -> None:
+    with at_work(tmp_path, "main") as lease:
+        watcher = pair.start("status", "--watch", "--dir", str(tmp_path))
+        assert watcher.stdout is not None
+        assert f"process {os.getpid()} on" in watcher.stdout.readline()
+        for done in (10, 60):
+            lease.tell(done * MIB, 100 * MIB)
+            line = watcher.stdout.readline()
+            assert f"{done}% " in line
+            assert "/104.9 MB" in line
+        assert "MB/s eta " in line
+    rest, err = watcher.communicate(timeout=30)
+    assert (watcher.returncode, err) == (0, "")
+    assert rest.startswith("folder: ")
+    assert "at work" not in rest
+    assert not {"\r", "\x1b"} & set(rest + line)
+
+
+def test_a_watch_on_a_terminal_stays_in_its_place(pair: Hubs, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "acestep_fetch", "status", "--watch", "--dir", str(tmp_path)]
+    with at_work(tmp_path, "main") as lease:
+        lease.tell(25 * MIB, 100 * MIB)
+        environment = pair.environment(TERM="xterm-256color", COLUMNS="100", LINES="30")
+        watcher = subprocess.Popen(command, stdout=theirs, stderr=theirs, stdin=theirs, env=environment)
+        os.close(theirs)
+        seen = b""
+        while b"25 %" not in seen:
+            seen += os.read(ours, 4096)
+    try:
+        while chunk := os.read(ours, 4096):
+            seen += chunk
+    except OSError:  # Linux's way to say that nobody has the other end any more
+        pass
+    os.close(ours)
+    assert watcher.wait(timeout=30) == 0
+    assert b"is at work on main for" in seen
+    assert b"\x1b[" in seen
+    assert b"nothing was fetched into it yet" in seen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["wait"], "required: MODEL"),
+        (["wait", "main", "--timeout", "soon"], "--timeout: 'soon' is not a number of seconds"),
+        (["wait", "main", "--timeout", "-1"], "0 or more"),
+        (["wait", "main", "--timeout", "nan"], "0 or more"),
+        (["wait", "acestep-v15-bse"], "did you mean acestep-v15-base?"),
+        (["status", "main"], "unrecognized arguments"),
+    ],
+)
+def test_what_is_wrong_is_a_usage_error(arguments: list[str], said: str, pair: Hubs, tmp_path: Path) -> None:
+    ended = pair.run(*arguments, ACESTEP_CHECKPOINTS_DIR=str(tmp_path))
+    assert ended.returncode == 2
+    assert said in ended.stderr
+
+
+def test_who_waits_can_be_stopped(pair: Hubs, tmp_path: Path) -> None:
+    waiter = pair.start("wait", "main", "--dir", str(tmp_path))
+    assert waiter.stderr is not None
+    assert "waiting for main" in waiter.stderr.readline()
+    waiter.send_signal(signal.SIGINT)
+    out, err = waiter.communicate(timeout=30)
+    assert (waiter.returncode, out, err) == (130, "", "")
