@@ -140,7 +140,7 @@ BREAKS: Final = (
         "receipts always believed",
         "A receipt is believed only for files that are as it says",
         "acestep_fetch/storage/receipts.py",
-        "if (found.st_size, found.st_mtime_ns) != (file.size, file.mtime_ns):",
+        "if found.st_size != file.size or not is_same_time(found.st_mtime_ns, file.mtime_ns):",
         "if found.st_size < 0:",
         ("tests/storage/test_receipts.py", "tests/cli/test_upkeep.py"),
     ),

@@ -13,6 +13,7 @@ from acestep_fetch import api
 from acestep_fetch.catalogue import load_catalogue
 from acestep_fetch.catalogue.models import MAIN
 from acestep_fetch.cli.arguments import PROGRESS, add_folder, add_models, command_parser, options_of
+from acestep_fetch.cli.results import print_text
 from acestep_fetch.core.bundle import Bundle, Needs, render_needs
 from acestep_fetch.core.errors import IncompleteError, UsageError
 from acestep_fetch.core.lock import LOCK_NAME, Lock
@@ -79,7 +80,7 @@ def _needs(given: argparse.Namespace) -> int:
     if given.output:
         write_text(expanded(given.output), text)
     else:
-        print(text, end="")
+        print_text(text)
     print(_said_of(needs), file=sys.stderr)
     return 0
 

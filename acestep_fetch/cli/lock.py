@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acestep_fetch.cli.arguments import add_folder, add_models, add_offline, add_sources, command_parser, options_of
+from acestep_fetch.cli.results import print_text
 from acestep_fetch.core.events import Event, Note
 from acestep_fetch.core.lock import LOCK_NAME, Lock, changes
 from acestep_fetch.display.units import plural, size
@@ -47,8 +48,7 @@ def run(arguments: Sequence[str]) -> int:
     path = expanded(given.output) if given.output else options.lock or Path(LOCK_NAME)
     old, new = api.relocked(path, options, _tell)
     if given.diff:
-        for line in changes(old or Lock(), new):
-            print(line)
+        print_text("".join(f"{line}\n" for line in changes(old or Lock(), new)))
     if old is not None and not given.update:
         refuse_changes(path, old, new)
     elif new != old and not (given.diff and not given.update):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from acestep_fetch.catalogue import load_catalogue
 from acestep_fetch.cli.arguments import add_folder, command_parser, options_of
+from acestep_fetch.cli.results import print_text
 from acestep_fetch.core.errors import IncompleteError, NotFoundError
 from acestep_fetch.core.lock import LockedModel
 from acestep_fetch.core.merge import is_furniture
@@ -43,9 +44,7 @@ def run(arguments: Sequence[str]) -> int:
         layout = Layout(choose_folder(options_of(given).directory)[0])
         models = [locked_as_received(receipt) for receipt in recorded(layout, given.models)]
     sums = {file.path: file.sha256 for model in models for file in model.files}
-    for path in sorted(sums):
-        if digest := sums[path]:
-            print(sum_line(digest, path))
+    print_text("".join(f"{sum_line(digest, path)}\n" for path in sorted(sums) if (digest := sums[path])))
     _say_what_is_missing([path for path in sorted(sums) if not sums[path]])
     return 0
 

@@ -162,7 +162,7 @@ class Planner:
 
 
 def report_files(
-    works: list[ModelWork], planner: Planner, known: Known, adopted: Mapping[str, Path], context: Context
+    works: Sequence[ModelWork], planner: Planner, known: Known, adopted: Mapping[str, Path], context: Context
 ) -> tuple[FileReport, ...]:
     """The plan, file by file. `adopted` are files that were taken from other folders by now."""
     rows = list[FileReport]()

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -394,6 +395,24 @@ def test_the_sums_are_what_sha256sum_reads(tmp_path: Path) -> None:
     )
     assert checked.returncode == 0, checked.stderr
     assert checked.stdout.count(": OK\n") == len(FILES)
+
+
+def test_a_poor_terminal_gets_names_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "the.lock"
+    with two(tmp_path, {"模型.txt": 30}) as pair:
+        assert written(pair, path).returncode == 0
+        for command in (["sums", "--lock", str(path)], ["bundle", "needs", "--lock", str(path), "-d", str(tmp_path)]):
+            process = subprocess.run(
+                [sys.executable, "-m", "acestep_fetch", *command],
+                env=pair.environment(PYTHONIOENCODING="ascii", LC_ALL="C"),
+                capture_output=True,
+                check=False,
+            )
+            assert process.returncode == 0, process.stderr
+            assert "Repo/模型.txt".encode() in process.stdout
+        move_on(tmp_path, {"模型.txt": 40})
+        shown = pair.run("lock", "-o", str(path), "--update", "--diff", PYTHONIOENCODING="ascii:strict", LC_ALL="C")
+        assert shown.returncode == 0, shown.stderr
 
 
 def test_names_with_odd_characters_are_escaped_as_coreutils_does(tmp_path: Path) -> None:
