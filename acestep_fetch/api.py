@@ -15,9 +15,9 @@ from acestep_fetch import __version__
 from acestep_fetch.catalogue import Model, load_catalogue
 from acestep_fetch.catalogue.models import MAIN
 from acestep_fetch.core.errors import FetchError, UsageError
-from acestep_fetch.core.events import Event, Listener, Note, RunFinished, RunStarted
+from acestep_fetch.core.events import Event, Listener, Note, RunStarted
 from acestep_fetch.engine.readiness import look
-from acestep_fetch.engine.report import Ledger, Report, overall
+from acestep_fetch.engine.report import Ledger, Report, failure, finished, overall
 from acestep_fetch.options import Options
 from acestep_fetch.storage.layout import Layout, choose_folder
 from acestep_fetch.storage.receipts import Receipt
@@ -66,7 +66,7 @@ def up_to_date(options: Options, listener: Listener | None = None) -> Report | N
         by_source={},
         seconds=time.monotonic() - began,
     )
-    tell(_finished(report, ledger))
+    tell(finished(report, ledger))
     return report
 
 
@@ -121,7 +121,9 @@ async def fetch_async(
 
         def tell_end() -> Report:
             report = _report(session, error, ledger, time.monotonic() - began, stopped)
-            context.emit(_finished(report, ledger))
+            if report.error and stopped is None:
+                context.emit(failure(report.error, report.models, ledger))
+            context.emit(finished(report, ledger))
             return report
 
         def leave(because: FetchError | None) -> None:
@@ -139,7 +141,8 @@ async def fetch_async(
         watchdog = Watchdog(context, leave)
         try:
             models = wanted_models(options)
-            context.emit(RunStarted(__version__, str(folder), tuple(model.name for model in models)))
+            names = tuple(model.name for model in models)
+            context.emit(RunStarted(__version__, str(folder), names, "repair" if record else "get"))
             if note:
                 context.emit(Note("info", note))
             session = Session(context, models, lambda: _connect(options), record)
@@ -247,19 +250,3 @@ def _state(work: ModelWork, error: FetchError | None, stopped: int | None) -> st
     if stopped is not None:
         return "stopped"
     return "failed" if work.error or error else "planned"
-
-
-def _finished(report: Report, ledger: Ledger) -> RunFinished:
-    return RunFinished(
-        exit_code=report.exit_code,
-        models=report.models,
-        files_verified=ledger.verified,
-        files_reused=ledger.reused,
-        bytes_fetched=report.bytes_fetched,
-        bytes_reused=report.bytes_reused,
-        by_source=report.by_source,
-        seconds=report.seconds,
-        error=report.error.message if report.error else None,
-        hint=report.error.hint if report.error else None,
-        attempts=report.error.attempts if report.error else (),
-    )

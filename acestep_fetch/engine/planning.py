@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from acestep_fetch.catalogue.models import MAIN, load_catalogue
 from acestep_fetch.core.errors import DiskFullError, IntegrityError, NetworkError, NotFoundError
 from acestep_fetch.core.events import Note
+from acestep_fetch.core.fitting import most_that_fit
 from acestep_fetch.core.merge import ComponentManifest, ManifestFile, merge_component, split_by_folder
 from acestep_fetch.core.model import Digest, HubName
 from acestep_fetch.core.spans import SpanSet
@@ -17,6 +19,7 @@ from acestep_fetch.engine.listing import Listed
 from acestep_fetch.engine.report import FileReport
 from acestep_fetch.engine.sources import Place
 from acestep_fetch.engine.transfer import Transfer
+from acestep_fetch.options import Options
 from acestep_fetch.storage import platform, staging
 from acestep_fetch.storage.parts import PartFile, allocated_bytes, held_bytes, journal_of, remove_part
 
@@ -151,19 +154,31 @@ class Planner:
         transfer.missing = SpanSet(transfer.held.gaps(transfer.file.size))
         return part
 
-    def check_space(self, jobs: list[Job], copies: int) -> None:
+    def check_space(self, works: Sequence[ModelWork], jobs: list[Job], copies: Mapping[Component, int]) -> None:
         """Raises `DiskFullError` before the first byte if it will not fit. `copies` are bytes to be copied locally."""
         layout = self._context.layout
-        needed = copies + SPARE
-        for job in jobs:
-            taken = 0 if job.transfer.small else allocated_bytes(layout.part(job.digest))
-            needed += max(0, job.transfer.file.size - taken) + job.transfer.file.size * (len(job.targets) - 1)
+        taken = {job.digest: 0 if job.transfer.small else allocated_bytes(layout.part(job.digest)) for job in jobs}
+
+        def needed(some: Sequence[ModelWork]) -> int:
+            components = {component for work in some for component in work.components}
+            room = SPARE + sum(copies[component] for component in components)
+            for job in jobs:
+                size = job.transfer.file.size
+                if times := sum(component in components for component, _ in job.targets):
+                    room += max(0, size - taken[job.digest]) + size * (times - 1)
+            return room
+
         free = platform.free_bytes(layout.root)
-        if needed > free:
+        if (whole := needed(works)) > free:
+            several = f" for {len(works)} models" if len(works) > 1 else ""
+            main = [work for work in works if work.model.name == MAIN]  # which comes along with every other
+            fit = most_that_fit(works, main, needed, free) if several else []
+            flags = _asked_for(fit, self._context.options)
+            what_fits = f"take what fits: {flags} ({_gb(needed(fit))}), " if fit else ""
             raise DiskFullError(
-                f"not enough disk space in {layout.root}: {_gb(needed)} needed, {_gb(free)} free, "
-                f"{_gb(needed - free)} missing",
-                hint="free some space, or choose another folder with --dir; nothing was downloaded",
+                f"not enough disk space in {layout.root}: {_gb(whole)} needed{several}, {_gb(free)} free, "
+                f"{_gb(whole - free)} missing",
+                hint=f"free some space, {what_fits}or choose another folder with --dir; nothing was downloaded",
             )
 
     def partial(self, job: Job) -> int:
@@ -201,6 +216,14 @@ def known_sizes(jobs: Mapping[tuple[Digest, int], Job]) -> dict[str, int]:
         for hub in job.transfer.proven:
             sizes[hub.value] = sizes.get(hub.value, 0) + job.transfer.file.size
     return sizes
+
+
+def _asked_for(works: Sequence[ModelWork], options: Options) -> str:
+    """The flags that ask for these models and no others."""
+    known = load_catalogue().known
+    others = [work.model for work in works if work.model.name != MAIN]
+    names = [model.name if model in known else str(model.repo) for model in others] or [MAIN]
+    return " ".join([*(f"--model {name}" for name in names), *(["--skip-main"] if options.skip_main else [])])
 
 
 def _gb(count: int) -> str:

@@ -124,16 +124,16 @@ class Run:
                 if nowhere := next((f for f in component.wanted if not (f.proven or f.possible)), None):
                     assert work.record  # a hub's own list has a source for each of its files
                     raise work.record.nowhere(component.label(nowhere.path))
-        jobs, copies = list[Job](), 0
+        jobs, copies = list[Job](), dict[Component, int]()
         for work in self._open:
             for component in work.components:
                 known = {f.path: f.file.size for f in component.wanted if self._known.copy_of(f.file.digests)}
-                copies += sum(known.values())
+                copies[component] = sum(known.values())
                 jobs += self._planner.want(component, but=known)
         with self._context.explained(self._context.layout.root):
             self.plan = report_files(self._open, self._planner)
             self._tell_plan(jobs)
-            self._planner.check_space(jobs, copies)
+            self._planner.check_space(self._open, jobs, copies)
 
     def _tell_plan(self, jobs: list[Job]) -> None:
         works = self._open
@@ -191,14 +191,22 @@ class Run:
         return bool(job.targets)
 
     def _start(self, jobs: Sequence[Job]) -> None:
-        """The largest files come first: small ones would keep the few first connections from getting up to speed."""
+        """The first model's files come first, and of these the largest: small ones would keep the few first connections
+        from getting up to speed."""
+        for job in jobs:
+            job.transfer.turn = min((self._turn(component) for component, _ in job.targets), default=0)
         small = [job for job in jobs if job.transfer.small and not self._context.options.jobs]
         if len(small) == len(jobs):
             self._moving.set()
-        large = sorted((job for job in jobs if job not in small), key=lambda job: job.transfer.file.size, reverse=True)
+        large = sorted(
+            (job for job in jobs if job not in small), key=lambda job: (job.transfer.turn, -job.transfer.file.size)
+        )
         for number, job in enumerate(large):
             self._group.create_task(self._carry(job, leads=not number), name=job.transfer.label)
         self._group.create_task(self._take_smalls(small), name="small files")
+
+    def _turn(self, component: Component) -> int:
+        return next(n for n, work in enumerate(self._works) if component in work.components)
 
     async def _take_smalls(self, jobs: Sequence[Job]) -> None:
         await self._moving.wait()
@@ -318,7 +326,7 @@ class Run:
         work = next(work for work in self._works if component in work.components)
         if work.record and isinstance(error, NotFoundError):
             error.hint = error.hint or work.record.newest
-        self._context.emit(FileFailed(component.label(path), error.name, error.message))
+        self._context.emit(FileFailed(component.label(path), error.name, error.message, error.retryable))
         for job in self._planner.jobs.values():
             if all(target.error for target, _ in job.targets):
                 job.transfer.fail(error)
@@ -339,9 +347,8 @@ class Run:
     def _fail(self, work: ModelWork, error: FetchError) -> None:
         if not work.settled:
             work.error = error
-            self._context.emit(
-                ModelFailed(work.model.name, error.name, error.exit_code, error.message, error.hint, error.attempts)
-            )
+            facts = (error.exit_code, error.message, error.hint, error.attempts, error.retryable)
+            self._context.emit(ModelFailed(work.model.name, error.name, *facts))
             self._settled.set()
 
     def _drain_warnings(self) -> None:
