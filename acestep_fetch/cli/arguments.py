@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple, NoReturn
 
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.secrecy import Secret
@@ -13,9 +14,17 @@ from acestep_fetch.options import Options, expanded, parse_count, parse_size, pa
 PROGRESS: Final = ("auto", "bar", "plain", "json", "none")
 
 
+class Parser(argparse.ArgumentParser):
+    """A wrong argument is an error like any other, and not the end of the process: there may be somebody to tell."""
+
+    def error(self, message: str) -> NoReturn:
+        command = self.prog if " " in self.prog else f"{self.prog} get"  # whose own help is an overview
+        raise UsageError(message, hint=f"{command} --help has all flags")
+
+
 def command_parser(name: str, description: str, examples: str) -> argparse.ArgumentParser:
     """The parser of ``acestep-fetch NAME``; `examples` are command lines, one below the other."""
-    return argparse.ArgumentParser(
+    return Parser(
         prog=f"acestep-fetch {name}",
         description=description,
         epilog=f"examples:\n{examples}",
@@ -65,9 +74,41 @@ def add_transfer(to: argparse._ActionsContainer) -> None:
 
 def add_output(to: argparse._ActionsContainer) -> None:
     """What is shown of a run."""
-    to.add_argument("--progress", choices=PROGRESS, default="auto", help="how to show progress")
+    add_reporting(to)
     to.add_argument("-q", "--quiet", action="store_true", help="only errors, and the ready folders on stdout")
     to.add_argument("-v", "--verbose", action="store_true", help="every retry and decision")
+
+
+def add_reporting(to: argparse._ActionsContainer) -> None:
+    """How a run tells what it does, and what it came to."""
+    to.add_argument("--progress", choices=PROGRESS, default="auto", help="how to show progress")
+    to.add_argument("--json", dest="progress", action="store_const", const="json", help="as --progress json")
+    to.add_argument(
+        "--summary-file", metavar="FILE", help="write the last JSON line to FILE too, in at most 4096 bytes"
+    )
+
+
+class Glimpse(NamedTuple):
+    """What can be seen of a command line before it is understood."""
+
+    json: bool
+    summary_file: Path | None
+
+
+class _Eyes(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def glimpse(arguments: Sequence[str]) -> Glimpse:
+    """How a run is to tell, even of a command line that is wrong elsewhere."""
+    eyes = _Eyes(add_help=False)
+    add_reporting(eyes)
+    try:
+        seen, _ = eyes.parse_known_args(list(arguments))
+        return Glimpse(seen.progress == "json", expanded(seen.summary_file) if seen.summary_file else None)
+    except UsageError:  # wrong in just these flags
+        return Glimpse("--json" in arguments, None)
 
 
 def options_of(given: argparse.Namespace) -> Options:

@@ -7,8 +7,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from acestep_fetch import __version__
-from acestep_fetch.cli.arguments import add_folder, add_output, add_selection, add_sources, add_transfer, options_of
-from acestep_fetch.options import Options
+from acestep_fetch.cli.arguments import (
+    Parser,
+    add_folder,
+    add_output,
+    add_selection,
+    add_sources,
+    add_transfer,
+    options_of,
+)
+from acestep_fetch.cli.outlet import Outlet
+from acestep_fetch.options import Options, expanded
 
 if TYPE_CHECKING:
     from acestep_fetch.display import Mode
@@ -26,7 +35,7 @@ proxies: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY (http://, https://, socks5://, with 
 
 def parser() -> argparse.ArgumentParser:
     """The documented flags and ours beside them."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="acestep-fetch",
         description="Makes models ready: from Hugging Face and ModelScope at once, resumable, every byte proven.",
         epilog=_EPILOG,
@@ -48,27 +57,31 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(arguments: Sequence[str]) -> int:
-    given = parser().parse_args(arguments)
-    options = options_of(given)
-    if given.list:
-        from acestep_fetch.cli.listing import print_models
+    with Outlet("get", arguments) as outlet:
+        given = parser().parse_args(arguments)
+        if given.list:
+            outlet.only_looks()
+            from acestep_fetch.cli.listing import print_models
 
-        return print_models(options)
-    return _fetch(options, given)
+            return print_models(options_of(given))
+        outlet.write_summary_to(expanded(given.summary_file) if given.summary_file else None)
+        return _fetch(options_of(given), given, outlet)
 
 
-def _fetch(options: Options, given: argparse.Namespace) -> int:
+def _fetch(options: Options, given: argparse.Namespace, outlet: Outlet) -> int:
     from acestep_fetch import api
     from acestep_fetch.cli.running import run_loop
-    from acestep_fetch.display import open_display
 
     api.wanted_models(options)  # a wrong name is told before anything is drawn
     mode: Mode = "plain" if options.dry_run and given.progress == "auto" else given.progress
-    with open_display(mode, quiet=given.quiet, verbose=given.verbose) as display:
-        report = api.up_to_date(options, display) or run_loop(options, display)
+    outlet.show(mode, quiet=given.quiet, verbose=given.verbose)
+    report = api.up_to_date(options, outlet) or run_loop(options, outlet)
+    outlet.close()
     if isinstance(report, int):
         return report
-    if options.dry_run and not report.error and given.progress != "json":
+    if outlet.is_json:
+        return report.exit_code
+    if options.dry_run and not report.error:
         from acestep_fetch.cli.plan import print_plan
 
         print_plan(report)

@@ -7,38 +7,32 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from acestep_fetch.cli.stops import heard
 from acestep_fetch.options import Options
 
 if TYPE_CHECKING:
     import asyncio
 
     from acestep_fetch.api import Host
-    from acestep_fetch.display import Display
+    from acestep_fetch.cli.outlet import Outlet
     from acestep_fetch.engine.report import Report
     from acestep_fetch.storage.receipts import Receipt
 
-# Ctrl-C, `kill`, and a terminal that was closed. Windows has no SIGHUP.
-_STOPS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
-
-def run_loop(options: Options, display: Display, record: Receipt | None = None) -> Report | int:
+def run_loop(options: Options, outlet: Outlet, record: Receipt | None = None) -> Report | int:
     """The run's report, or the exit code of a run that a signal ended. `record`: see `api.fetch_async`."""
     import asyncio
 
     from acestep_fetch import api
     from acestep_fetch.transport.lookups import run_async
 
-    def leave(code: int) -> None:
-        display.close()
-        os._exit(code)
-
-    host = api.Host(leave)
+    host = api.Host(outlet.leave)
 
     async def watched() -> Report:
         with _stopped_by_signals(host):
-            return await api.fetch_async(options, display, host=host, record=record)
+            return await api.fetch_async(options, outlet, host=host, record=record)
 
     try:
         return run_async(watched())
@@ -50,8 +44,7 @@ def run_loop(options: Options, display: Display, record: Receipt | None = None) 
 def _stopped_by_signals(host: Host) -> Iterator[None]:
     """The first signal stops the task that this is entered in, the second ends the process at once.
 
-    Not the event loop's own handlers, which a loop that is blocked would never call. What is ignored stays ignored:
-    that is `nohup`, or a shell's background job.
+    Not the event loop's own handlers, which a loop that is blocked would never call.
     """
     import asyncio
 
@@ -66,12 +59,11 @@ def _stopped_by_signals(host: Host) -> Iterator[None]:
         stopping, host.stop_code = True, 128 + number
         loop.call_soon_threadsafe(cancel.cancel)
 
-    before = {number: signal.getsignal(number) for number in _STOPS}
-    heard = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
-    for number in heard:
+    before = heard()
+    for number in before:
         signal.signal(number, stop)
     try:
         yield
     finally:
-        for number in heard:
-            signal.signal(number, before[number])
+        for number, handler in before.items():
+            signal.signal(number, handler)
