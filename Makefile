@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long breaks mutate check schema format bench clean
+.PHONY: help demo test test-long breaks mutate check schema format reference screenshots bench clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,12 @@ schema: $(DEV_STAMP) ## write down again what the JSON lines look like, after an
 format: $(DEV_STAMP) ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+reference: $(DEV_STAMP) ## write docs/cli.md and the manual page anew from the parsers (after a change of flags or commands)
+	$(BIN)/python -m tests.reference
+
+screenshots: $(DEV_STAMP) ## take docs/images/*.svg anew, of real runs against two embedded hubs
+	$(BIN)/python -m tests.screenshots
 
 bench: $(DEV_STAMP) ## time the program side by side with the hubs' own clients
 	$(BIN)/python -m tests.bench

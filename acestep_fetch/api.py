@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from acestep_fetch import __version__
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from acestep_fetch.core.interfaces import Transport
     from acestep_fetch.engine.components import ModelWork
     from acestep_fetch.engine.opening import Network
+    from acestep_fetch.engine.plan import Plan
     from acestep_fetch.engine.session import Session
 
-__all__ = ["Report", "fetch", "fetch_async", "up_to_date", "wanted_models"]
+__all__ = ["Report", "fetch", "fetch_async", "plan", "plan_of", "up_to_date", "wanted_models"]
 
 
 def fetch(options: Options | None = None, listener: Listener | None = None) -> Report:
@@ -70,6 +71,22 @@ def up_to_date(options: Options, listener: Listener | None = None) -> Report | N
     return report
 
 
+def plan(options: Options | None = None, listener: Listener | None = None) -> Plan:
+    """What `fetch` would do with the same options; asks the hubs, and changes nothing.
+
+    Raises `FetchError` where no plan can be made. A plan that does not fit on the disk says so itself.
+    """
+    options = replace(options or Options.from_environment(), dry_run=True)
+    return plan_of(fetch(options, listener), options)
+
+
+def plan_of(report: Report, options: Options) -> Plan:
+    """The plan of a dry run with `options`. Raises what that ended with, but for too small a disk."""
+    from acestep_fetch.engine import plan as planned
+
+    return planned.plan_of(report, Layout(choose_folder(options.directory)[0]))
+
+
 @dataclass(slots=True)
 class Host:
     """The process around a run, where it has nothing else to do and may end with it.
@@ -89,6 +106,7 @@ async def fetch_async(
     *,
     host: Host | None = None,
     record: Receipt | None = None,
+    lists: Sequence[Receipt] = (),
 ) -> Report:
     """Makes the models that `options` names ready, and reports.
 
@@ -97,7 +115,8 @@ async def fetch_async(
     is still told, with the exit code of a stop. A listener that raises is logged and otherwise ignored.
 
     `record` is what a model was when it was fetched: it is made that again, from wherever its bytes can still be had,
-    whatever the hubs have by now. `options` name that one model then.
+    whatever the hubs have by now. `options` name that one model then. `lists` say what models must hold (a lock does)
+    where `options.adopt_only` is set: no hub is asked about these.
 
     A run that stands still without a reason ends with `StuckError`. Where the event loop itself is blocked, or the end
     stands still too, nothing can end it but a `host`; without one, that is logged.
@@ -120,7 +139,7 @@ async def fetch_async(
         stopped: int | None = None
 
         def tell_end() -> Report:
-            report = _report(session, error, ledger, time.monotonic() - began, stopped)
+            report = _report(options, session, error, ledger, time.monotonic() - began, stopped)
             if report.error and stopped is None:
                 context.emit(failure(report.error, report.models, ledger))
             context.emit(finished(report, ledger))
@@ -145,7 +164,7 @@ async def fetch_async(
             context.emit(RunStarted(__version__, str(folder), names, "repair" if record else "get"))
             if note:
                 context.emit(Note("info", note))
-            session = Session(context, models, lambda: _connect(options), record)
+            session = Session(context, models, lambda: _connect(options), record, lists)
             async with watchdog:
                 await in_order(session.run(), context, hurry)
         except FetchError as exc:
@@ -190,7 +209,10 @@ def wanted_models(options: Options) -> Sequence[Model]:
     main = catalogue.find(MAIN)
     others = tuple(model for model in models if model != main)
     if options.skip_main and not others:
-        raise UsageError("--skip-main leaves nothing to fetch", hint="name a model with --model")
+        raise UsageError(
+            "nothing is left to fetch: the main model is skipped, and no other is named",
+            hint="name another model (--model)",
+        )
     return others if options.skip_main else (main, *others)
 
 
@@ -223,12 +245,17 @@ async def _connect(options: Options) -> AsyncIterator[Network]:
 
 
 def _report(
-    session: Session | None, error: FetchError | None, ledger: Ledger, seconds: float, stopped: int | None
+    options: Options,
+    session: Session | None,
+    error: FetchError | None,
+    ledger: Ledger,
+    seconds: float,
+    stopped: int | None,
 ) -> Report:
     works = session.works if session else []
     if error is None:
         error = overall([work.error for work in works if work.error], sum(work.ready for work in works))
-    states = {work.model.name: _state(work, error, stopped) for work in works}
+    states = {work.model.name: _state(work, error, stopped, options) for work in works}
     if session:
         states |= {model.name: "unavailable" for model in session.unavailable}
     return Report(
@@ -241,12 +268,16 @@ def _report(
         seconds=seconds,
         files=session.plan if session else (),
         error=error,
+        order=ledger.order,
+        why=ledger.why,
     )
 
 
-def _state(work: ModelWork, error: FetchError | None, stopped: int | None) -> str:
+def _state(work: ModelWork, error: FetchError | None, stopped: int | None, options: Options) -> str:
     if work.ready:
         return "ready"
     if stopped is not None:
         return "stopped"
-    return "failed" if work.error or error else "planned"
+    if work.error or error:
+        return "failed"
+    return "partial" if options.adopt_only else "planned"

@@ -16,6 +16,7 @@ from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.model import HubName
 from acestep_fetch.core.secrecy import remember
 
+_COUNTS: Final = "write a number such as 8, or leave it out: what goes well is found out"
 GOOGLE_CHECK: Final = "https://www.google.com/generate_204"
 
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)(b?)(?:/s|ps)?", re.IGNORECASE)
@@ -58,6 +59,9 @@ class Options:
     revision: str | None = None
     force: bool = False
     dry_run: bool = False
+    adopt: tuple[Path, ...] = ()  # other folders of this machine that may hold what is wanted
+    adopt_by: str = "auto"  # how it is taken: see `storage.taking.Way`
+    adopt_only: bool = False  # nothing is fetched
 
     prefer: HubName | None = None
     token: str | None = field(default=None, repr=False)  # Hugging Face
@@ -111,12 +115,12 @@ def expanded(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        raise UsageError(f"{text}: there is no such home folder") from None
+        raise UsageError(f"{text}: there is no such home folder", hint="write the whole path") from None
 
 
 def _above_zero(value: float, what: str) -> float:
     if not 0 < value < float("inf"):
-        raise UsageError(f"{what} must be above 0")
+        raise UsageError(f"{what} must be above 0", hint="write seconds, as 10 or 2.5")
     return value
 
 
@@ -125,17 +129,24 @@ def parse_count(text: str) -> int:
     try:
         return _count(int(text), repr(text))
     except ValueError:
-        raise UsageError(f"{text!r} is not a whole number from 1 to 256") from None
+        raise UsageError(f"{text!r} is not a whole number from 1 to 256", hint=_COUNTS) from None
 
 
 def _count(value: int, what: str) -> int:
     if not 1 <= value <= 256:
-        raise UsageError(f"{what} is not a whole number from 1 to 256")
+        raise UsageError(f"{what} is not a whole number from 1 to 256", hint=_COUNTS)
     return value
 
 
 def _seconds(text: str) -> float:
-    return _above_zero(float(text), "it")
+    return _above_zero(_number(text), "it")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is not a number of seconds", hint="write it as 10 or 2.5") from None
 
 
 _VARIABLES: Final[Mapping[str, tuple[tuple[str, ...], Callable[[str], object]]]] = {
@@ -153,5 +164,5 @@ _VARIABLES: Final[Mapping[str, tuple[tuple[str, ...], Callable[[str], object]]]]
     "connect_timeout": (("ACESTEP_FETCH_CONNECT_TIMEOUT",), _seconds),
     "stall_timeout": (("ACESTEP_FETCH_STALL_TIMEOUT",), _seconds),
     "give_up_after": (("ACESTEP_FETCH_GIVE_UP_AFTER",), _seconds),
-    "lease_wait": (("ACESTEP_FETCH_LEASE_WAIT",), float),
+    "lease_wait": (("ACESTEP_FETCH_LEASE_WAIT",), _number),
 }

@@ -59,14 +59,30 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class Tier:
+    """What suits GPUs with up to `upto` GB (None: however much), beside main. `also` would work too."""
+
+    upto: int | None
+    models: tuple[str, ...]
+    also: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Catalogue:
     models: tuple[Model, ...]
     inside: Mapping[str, str]  # component name -> name of the model that brings it
     extras: tuple[Model, ...] = ()  # by others: known by name, but not part of everything
+    tiers: tuple[Tier, ...] = ()  # the smallest GPUs first
 
     @property
     def known(self) -> tuple[Model, ...]:
         return (*self.models, *self.extras)
+
+    def tier(self, gigabytes: float) -> Tier:
+        """The tier of a GPU. Cards report a little less than they are sold as: the nearest whole number counts."""
+        nominal = int(gigabytes + 0.5)
+        return next(tier for tier in self.tiers if tier.upto is None or nominal <= tier.upto)
 
     def find(self, text: str) -> Model:
         """The model a user means: its name, a component of another model, a unique short form, or OWNER/NAME.
@@ -92,10 +108,12 @@ class Catalogue:
         if known is None and self._folder_is_taken(repo.name):
             raise UsageError(
                 f"{repo} would land in checkpoints/{repo.name}, which belongs to ACE-Step's own model",
-                hint="fetch it into a folder of its own with --dir and --skip-main",
+                hint="fetch it into another folder, without the main model (--dir DIR --skip-main)",
             )
         if known is None and (reason := why_unsafe(repo.name)):
-            raise UsageError(f"{repo}: the name {reason}")
+            raise UsageError(
+                f"{repo} cannot become a folder here: its name {reason}", hint="ask its owner for another name"
+            )
         return known or Model(repo.name, repo)
 
     def _folder_is_taken(self, name: str) -> bool:
@@ -125,7 +143,10 @@ class Catalogue:
             model = self.find(text)
             held = chosen.setdefault(fold(model.name), model)
             if held.repo != model.repo:
-                raise UsageError(f"{held.repo} and {model.repo} would both become checkpoints/{model.name}")
+                raise UsageError(
+                    f"{held.repo} and {model.repo} would both become checkpoints/{model.name}",
+                    hint="fetch one of them into another folder (--dir)",
+                )
         return tuple(chosen.values())
 
 
@@ -135,14 +156,20 @@ def _model(row: Mapping[str, Any]) -> Model:
     return Model(repo=RepoId.parse(row["repo"]), components=components, **plain)
 
 
+def _tier(row: Mapping[str, Any]) -> Tier:
+    return Tier(row.get("upto"), tuple(row["models"]), tuple(row.get("also", ())), row["why"])
+
+
 @cache
 def load_catalogue() -> Catalogue:
     """Reads the packaged catalogue (about a millisecond)."""
     # Through the loader, so that it is found in a zip archive too; importlib.resources costs more than all of this.
     data = get_data(__package__, "catalogue.toml") or b""
-    rows = tomllib.loads(data.decode())["model"]
+    told = tomllib.loads(data.decode())
+    rows = told["model"]
     return Catalogue(
         models=tuple(_model(row) for row in rows if "repo" in row and not row.get("extra")),
         inside={row["name"]: row["inside"] for row in rows if "inside" in row},
         extras=tuple(_model(row) for row in rows if row.get("extra")),
+        tiers=tuple(_tier(row) for row in told["tier"]),
     )

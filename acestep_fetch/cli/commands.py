@@ -19,9 +19,14 @@ class Command:
 # In the order of the overview, which is read column by column.
 COMMANDS: Final = (
     Command("get", "get", "make models ready"),
+    Command("plan", "plan", "what get would do"),
+    Command("adopt", "adopt", "take what is on this disk"),
+    Command("recommend", "recommend", "models for this GPU"),
     Command("list", "listing", "the models, what is here"),
     Command("verify", "verify", "compare with the digests"),
     Command("repair", "repair", "fetch what is damaged"),
+    Command("doctor", "doctor", "what is wrong, what to do"),
     Command("serve", "serve", "share models on the LAN"),
+    Command("completion", "completion", "TAB in bash, zsh and fish"),
 )
 BY_NAME: Final = {command.name: command for command in COMMANDS}

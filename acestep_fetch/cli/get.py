@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Final
 from acestep_fetch import __version__
 from acestep_fetch.cli.arguments import (
     Parser,
+    add_adoption,
     add_folder,
     add_output,
     add_selection,
     add_sources,
+    add_stream,
     add_transfer,
     options_of,
 )
@@ -49,9 +51,11 @@ def parser() -> argparse.ArgumentParser:
     how = top.add_argument_group("where from, where to")
     add_folder(how)
     add_sources(how)
+    add_adoption(how)
     add_transfer(how)
     show = top.add_argument_group("output")
     add_output(show)
+    add_stream(show)
     show.add_argument("--version", action="version", version=f"acestep-fetch {__version__}")
     return top
 
@@ -73,19 +77,16 @@ def _fetch(options: Options, given: argparse.Namespace, outlet: Outlet) -> int:
     from acestep_fetch.cli.running import run_loop
 
     api.wanted_models(options)  # a wrong name is told before anything is drawn
-    mode: Mode = "plain" if options.dry_run and given.progress == "auto" else given.progress
-    outlet.show(mode, quiet=given.quiet, verbose=given.verbose)
-    report = api.up_to_date(options, outlet) or run_loop(options, outlet)
-    outlet.close()
+    mode: Mode = given.progress
+    if options.dry_run and mode != "json":
+        from acestep_fetch.cli.plan import show_plan
+
+        return show_plan(options, given, "plain" if mode == "auto" else mode, outlet)
+    with outlet.showing(mode, quiet=given.quiet, verbose=given.verbose):
+        report = api.up_to_date(options, outlet) or run_loop(options, outlet)
     if isinstance(report, int):
         return report
-    if outlet.is_json:
-        return report.exit_code
-    if options.dry_run and not report.error:
-        from acestep_fetch.cli.plan import print_plan
-
-        print_plan(report)
-    elif given.quiet:
+    if given.quiet and not outlet.is_json:
         for folder in report.folders:
             print(folder)
     return report.exit_code

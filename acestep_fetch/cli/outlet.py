@@ -6,11 +6,11 @@ one ``start`` and one ``summary``, which is its last line, and ``--summary-file`
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -69,6 +69,13 @@ class Outlet:
             self.is_json = mode == "json"
             self._display = open_display(mode, quiet=quiet, verbose=verbose).__enter__()
 
+    @contextmanager
+    def showing(self, mode: Mode, *, quiet: bool = False, verbose: bool = False) -> Iterator[Self]:
+        """Around all runs of the command: what comes behind is printed behind the last words."""
+        self.show(mode, quiet=quiet, verbose=verbose)
+        yield self
+        self.close()
+
     def write_summary_to(self, file: Path | None) -> None:
         """Where the summary goes, once all arguments are understood."""
         self._file = file
@@ -91,11 +98,6 @@ class Outlet:
         """The exit code of the runs so far."""
         return together(self._ends).exit_code if self._ends else 0
 
-    def leave(self, code: int) -> None:
-        """Ends the process at once, after the last words."""
-        self._finish(self._summary(code), said=False)
-        os._exit(code)
-
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -107,7 +109,7 @@ class Outlet:
             self._stops.__exit__()
 
     def close(self) -> None:
-        """The last words, where the runs are over and results are to be printed behind them."""
+        """The last words: the runs are over."""
         self._stops.too_late = True
         self._finish(self._summary(0), said=False)
 

@@ -1,22 +1,128 @@
-"""``--dry-run``: the plan as a table on stdout."""
+"""``acestep-fetch plan`` and ``--dry-run``: what a run would do. Changes nothing."""
 
 from __future__ import annotations
 
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from acestep_fetch.cli.arguments import (
+    add_adoption,
+    add_folder,
+    add_selection,
+    add_sources,
+    command_parser,
+    options_of,
+)
+from acestep_fetch.cli.results import error_of, print_document
+from acestep_fetch.core.errors import DiskFullError
 from acestep_fetch.display.names import title
 from acestep_fetch.display.units import plural, size
-from acestep_fetch.engine.report import Report
+from acestep_fetch.options import Options
+
+if TYPE_CHECKING:
+    from acestep_fetch.cli.outlet import Outlet
+    from acestep_fetch.display import Mode
+    from acestep_fetch.engine.plan import Plan
 
 
-def print_plan(report: Report) -> None:
-    """Every file with its size, where it stands and who has it; then what would be fetched."""
-    if not report.files:
-        print("nothing to do")
-        return
-    width = max(len(row.path) for row in report.files)
-    for row in report.files:
-        sources = ", ".join(title(source) for source in row.sources) if row.state != "here" else ""
-        print(f"{row.path.ljust(width)}  {size(row.size):>9}  {row.state:<7}  {sources}".rstrip())
-    missing = [row for row in report.files if row.state != "here"]
-    print(
-        f"\n{plural(len(missing), 'file')} of {len(report.files)} to fetch, {size(sum(r.size for r in missing))} in all"
+def parser() -> argparse.ArgumentParser:
+    top = command_parser(
+        "plan",
+        "Says what a run would do: every file and where it stands, the bytes, the disk before and after, and which hub "
+        "comes first. Changes nothing. Ends as the run would: 5 without a network, 7 where it does not fit.",
+        "  acestep-fetch plan\n  acestep-fetch plan --all --json\n  acestep-fetch plan --adopt ~/ComfyUI/models",
     )
+    add_selection(top)
+    add_folder(top)
+    add_sources(top)
+    add_adoption(top)
+    top.add_argument("-f", "--force", action="store_true", help="as if nothing were there")
+    top.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    top.add_argument("-q", "--quiet", action="store_true", help="no word about --for-gpu's choice")
+    top.add_argument("-v", "--verbose", action="store_true", help="every decision")
+    return top
+
+
+def run(arguments: Sequence[str]) -> int:
+    given = parser().parse_args(arguments)
+    options = replace(options_of(given), dry_run=True)
+    given.quiet = not given.verbose  # the table says it all
+    return show_plan(options, given, "plain")
+
+
+def show_plan(options: Options, given: argparse.Namespace, mode: Mode, outlet: Outlet | None = None) -> int:
+    """Makes the plan and prints it. What goes wrong on the way is told on stderr, and in the document too."""
+    from acestep_fetch import api
+    from acestep_fetch.cli.running import run_loop
+    from acestep_fetch.display import open_display
+
+    api.wanted_models(options)  # a wrong name is told before anything is drawn
+    as_json = getattr(given, "json", False)
+    show = outlet.showing if outlet else open_display
+    with show(mode, quiet=given.quiet or as_json, verbose=given.verbose) as display:
+        report = api.up_to_date(options, display) or run_loop(options, display)
+    if isinstance(report, int):
+        return report
+    if report.error and not isinstance(report.error, DiskFullError):
+        if as_json:
+            print_document("plan", {"error": error_of(report.error)})
+        return report.exit_code
+    plan = api.plan_of(report, options)
+    if as_json:
+        print_document("plan", plan.to_dict() | ({"error": error_of(report.error)} if report.error else {}))
+    else:
+        print_plan(plan)
+        _hint(plan, options)
+    return report.exit_code
+
+
+def print_plan(plan: Plan) -> None:
+    """The table and the figures, on stdout."""
+    width = max((len(row.path) for row in plan.files), default=0)
+    for row in plan.files:
+        where = row.origin or ", ".join(title(source) for source in row.sources)
+        if row.state in ("here", "shared"):
+            where = ""
+        state = f"{100 * row.held // row.size} % here" if row.held else row.state
+        print(f"{row.path.ljust(width)}  {size(row.size):>9}  {state:<9}  {where}".rstrip())
+    print(f"\n{', '.join(plan.models)}: {plural(len(plan.files), 'file')}, {size(plan.bytes_total)}")
+    kept = {
+        "here": plan.bytes_here,
+        "in parts": plan.bytes_partial,
+        "the same as other files": plan.bytes_shared,
+        "adoptable": plan.bytes_adoptable,
+    }
+    parts = [f"{size(count)} {what}" for what, count in kept.items() if count]
+    print(", ".join([*parts, f"{size(plan.bytes_fetch)} to fetch"]))
+    if plan.order:
+        print(f"hubs: {', then '.join(title(hub) for hub in plan.order)} ({plan.why})")
+    if plan.fits:
+        print(f"disk: {size(plan.disk_free)} free, {size(plan.disk_after)} after it, in {plan.directory}")
+    else:
+        print(f"disk: {size(plan.disk_free)} free, {size(-plan.disk_after)} missing, in {plan.directory}")
+        print(f"fits: {', '.join(plan.fitting) or 'none of the models'}")
+
+
+def _hint(plan: Plan, options: Options) -> None:
+    """Other folders of this machine may hold some of it: told by size alone, because reading them takes its time."""
+    if options.adopt or not (lacking := [row for row in plan.files if row.state == "fetch" and row.size > 1 << 20]):
+        return
+    import os
+
+    from acestep_fetch.storage.finding import Search, usual_places
+
+    sizes = {row.size for row in lacking}
+    search = Search(usual_places(os.environ), sizes)
+    while search.step():
+        pass
+    if found := {candidate.size for candidate in search.found}:
+        may = size(sum(row.size for row in lacking if row.size in found))
+        folders = sorted({str(place) for place in usual_places(os.environ)})
+        print(
+            f"{may} of it may be on this machine already, by the sizes of files in {', '.join(folders)}: "
+            "--adopt looks closer, and `acestep-fetch adopt` takes it",
+            file=sys.stderr,
+        )

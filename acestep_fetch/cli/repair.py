@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 
 from acestep_fetch import __version__
 from acestep_fetch.catalogue.models import MAIN
-from acestep_fetch.cli.arguments import add_reporting, command_parser
+from acestep_fetch.cli.arguments import (
+    add_progress,
+    add_sources,
+    add_stream,
+    add_transfer,
+    command_parser,
+    options_of,
+)
 from acestep_fetch.cli.inspection import add_arguments, folder_of, inspected, print_verdict
 from acestep_fetch.cli.outlet import Outlet
 from acestep_fetch.core.events import FileChecked, ModelReady, RunFinished, RunStarted
@@ -23,10 +31,14 @@ def parser() -> argparse.ArgumentParser:
         "repair",
         "Verifies finished models, and fetches what is damaged or missing: of large files only the pieces. "
         "A model stays the version that it is.",
-        "  acestep-fetch repair\n  acestep-fetch repair main --dir /models --json",
+        "  acestep-fetch repair\n  acestep-fetch repair main --dir /models --limit-rate 20MB/s",
     )
     add_arguments(top)
-    add_reporting(top)
+    how = top.add_argument_group("what has to be fetched")
+    add_sources(how)
+    add_transfer(how)
+    add_progress(how)
+    add_stream(how)
     return top
 
 
@@ -40,7 +52,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _repair(given: argparse.Namespace, outlet: Outlet) -> None:
-    layout = folder_of(given)
+    options, layout = options_of(given), folder_of(given)  # a wrong flag is told before everything is read
     found = _told(given, layout, outlet) if outlet.is_json else inspected(given, fast=False)
     faulty = [v for v in found if v.faults]
     if not outlet.is_json:
@@ -57,7 +69,8 @@ def _repair(given: argparse.Namespace, outlet: Outlet) -> None:
     outlet.show(given.progress, quiet=given.quiet, verbose=given.verbose)
     outlet(_start(layout, [verification.receipt for verification in faulty]))
     for verification in faulty:
-        if isinstance(run_loop(_as_fetched(verification.receipt, layout), outlet, verification.receipt), int):
+        wanted = _as_fetched(options, verification.receipt, layout)
+        if isinstance(run_loop(wanted, outlet, verification.receipt), int):
             return  # a signal stopped it
 
 
@@ -85,10 +98,11 @@ def _tell_right(receipt: Receipt, layout: Layout, outlet: Outlet) -> None:
     outlet(RunFinished(0, {receipt.model: "ready"}, 0, count, 0, size, {}, 0.0))
 
 
-def _as_fetched(receipt: Receipt, layout: Layout) -> Options:
+def _as_fetched(options: Options, receipt: Receipt, layout: Layout) -> Options:
     """The options that ask for the model again as it was asked for."""
     is_main, selection = receipt.model == MAIN, receipt.selection
-    return Options.from_environment(
+    return replace(
+        options,
         directory=layout.root,
         models=() if is_main else (receipt.repo,),
         skip_main=not is_main,

@@ -16,23 +16,27 @@ if TYPE_CHECKING:
     import asyncio
 
     from acestep_fetch.api import Host
-    from acestep_fetch.cli.outlet import Outlet
+    from acestep_fetch.display import Display
     from acestep_fetch.engine.report import Report
     from acestep_fetch.storage.receipts import Receipt
 
 
-def run_loop(options: Options, outlet: Outlet, record: Receipt | None = None) -> Report | int:
+def run_loop(options: Options, display: Display, record: Receipt | None = None) -> Report | int:
     """The run's report, or the exit code of a run that a signal ended. `record`: see `api.fetch_async`."""
     import asyncio
 
     from acestep_fetch import api
     from acestep_fetch.transport.lookups import run_async
 
-    host = api.Host(outlet.leave)
+    def leave(code: int) -> None:
+        display.close()
+        os._exit(code)
+
+    host = api.Host(leave)
 
     async def watched() -> Report:
         with _stopped_by_signals(host):
-            return await api.fetch_async(options, outlet, host=host, record=record)
+            return await api.fetch_async(options, display, host=host, record=record)
 
     try:
         return run_async(watched())

@@ -29,7 +29,7 @@ def run(arguments: Sequence[str]) -> int:
             f"{given.directory}: no such folder", hint="name a checkpoints folder or a folder of repositories"
         )
     if not 0 <= given.port <= 65535:
-        raise UsageError(f"--port {given.port}: ports go from 0 to 65535")
+        raise UsageError(f"--port {given.port}: ports go from 0 to 65535", hint="0 takes any that is free")
     from acestep_fetch.serve.app import run as serve
 
     try:

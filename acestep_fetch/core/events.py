@@ -55,7 +55,7 @@ class SourceJoined(Event):
 
 @dataclass(frozen=True, slots=True)
 class PlanMade(Event):
-    """What will be done; all sizes in bytes. `total` = `present` + `shared` + `partial` + `fetch`."""
+    """What will be done; all sizes in bytes. `total` = `present` + `shared` + `adoptable` + `partial` + `fetch`."""
 
     name: ClassVar[str] = "plan"
     models: tuple[str, ...]
@@ -67,6 +67,7 @@ class PlanMade(Event):
     disk_free: int
     sources: Mapping[str, int]  # source -> bytes of the plan it is known to hold
     shared: int = 0  # the same content as another file of the plan, or as one of another model that is here
+    adoptable: int = 0  # in other folders of this machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,17 @@ class FileChecked(Event):
     size: int
     condition: Literal["right", "changed", "damaged", "missing"]
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileAdopted(Event):
+    """A file was taken from another folder of this machine, and is proven by its digest."""
+
+    name: ClassVar[str] = "file_adopted"
+    path: str
+    size: int
+    origin: str  # absolute
+    way: str  # "copy" | "reflink" | "hardlink"
 
 
 @dataclass(frozen=True, slots=True)

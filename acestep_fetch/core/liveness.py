@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
+from enum import Enum, auto
 from types import MappingProxyType
 from typing import Final
 
@@ -40,11 +40,11 @@ class Seen:
 
 
 class Verdict(Enum):
-    ALIVE = "alive"
-    SLOW_DISK = "slow disk"  # to be said now, and waited for
-    DISK_IS_BACK = "disk is back"  # it was said to be slow
-    STUCK = "stuck"  # nothing moves, and nothing says why
-    BLOCKED = "blocked"  # and the event loop itself stands still
+    ALIVE = auto()
+    SLOW_DISK = auto()  # to be said now, and waited for
+    DISK_IS_BACK = auto()  # it was said to be slow
+    STUCK = auto()  # nothing moves, and nothing says why
+    BLOCKED = auto()  # and the event loop itself stands still
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ _DEVICES: Final = frozenset(
     ]
 )
 _FORBIDDEN: Final = frozenset('<>:"|?*\\')
+_UNSAFE: Final = "nothing was written; leave the file out (--exclude), and tell the repository's owner"
 _OURS: Final = frozenset([".acestep-fetch", ".cache"])  # our own state and huggingface_hub's
 
 
@@ -56,17 +57,17 @@ def check_paths(paths: Iterable[str], *, where: str) -> None:
     folders: dict[str, str] = {}
     for path in paths:
         if reason := why_unsafe(path):
-            hint = "nothing was written; tell the repository's owner"
-            raise IntegrityError(f"{where} lists {path!r}, which {reason}", hint=hint)
+            raise IntegrityError(f"{where} lists {path!r}, which {reason}", hint=_UNSAFE)
         folded = fold(path)
         if (other := seen.setdefault(folded, path)) != path or folded in folders:
-            raise IntegrityError(f"{where} lists {path!r} and {folders.get(folded, other)!r}, one name on many disks")
+            both = f"{path!r} and {folders.get(folded, other)!r}"
+            raise IntegrityError(f"{where} lists {both}, one name on many disks", hint=_UNSAFE)
         parts = folded.split("/")
         for depth in range(1, len(parts)):
             parent = "/".join(parts[:depth])
             folders.setdefault(parent, path)
             if parent in seen:
-                raise IntegrityError(f"{where} lists {seen[parent]!r} both as a file and as a folder")
+                raise IntegrityError(f"{where} lists {seen[parent]!r} both as a file and as a folder", hint=_UNSAFE)
 
 
 def fold(path: str) -> str:

@@ -96,9 +96,12 @@ def _quoted(letter: str) -> str:
 def _in_base64(secret: str) -> tuple[str, ...]:
     from base64 import b64encode, urlsafe_b64encode
 
-    found = list[str]()
+    found, raw = list[str](), secret.encode("utf-8", "surrogateescape")
     for encode in (b64encode, urlsafe_b64encode):
-        for before in range(3):  # three letters become four: the first and the last four depend on the neighbours
-            text = encode(b"\0" * before + secret.encode("utf-8", "surrogateescape")).decode().rstrip("=")
-            found.append(text[4 if before else 0 : len(text) // 4 * 4])
-    return tuple(dict.fromkeys(text for text in found if len(text) >= _SHORTEST))
+        for before in range(3):  # three bytes become four letters
+            first, last = (
+                -(-8 * before // 6),
+                8 * (before + len(raw)) // 6,
+            )  # of those that the neighbours have no part in
+            found.append(encode(b"\0" * before + raw)[first:last].decode())
+    return tuple(dict.fromkeys(found))

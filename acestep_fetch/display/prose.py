@@ -85,6 +85,11 @@ class Narrator:
                 return self._detail(f"{event.path}: {units.size(event.size)}{held}")
             case ev.FileReused():
                 return self._detail(f"{event.path}: already there, {units.size(event.size)}")
+            case ev.FileAdopted():
+                how = {"copy": "copied from", "reflink": "shares its blocks with", "hardlink": "the same file as"}[
+                    event.way
+                ]
+                return self._detail(f"{event.path}: {how} {event.origin}, {units.size(event.size)}")
             case ev.FileVerified():
                 took = units.duration(event.seconds)
                 return self._detail(f"{event.path}: verified, {units.size(event.size)} in {took}, {event.digest}")
@@ -140,8 +145,12 @@ class Narrator:
         where = f" {arrow} {self._directory}" if self._directory else ""
         free = f"free {units.size(plan.disk_free)}, after {units.size(max(0, plan.disk_free - plan.fetch))}"
         lines = [Line("info", f"{what}{where} {dot} {free}")]
-        if plan.present or plan.partial:
-            kept = {"already here": plan.present, "from an earlier run": plan.partial}
+        if plan.present or plan.partial or plan.adoptable:
+            kept = {
+                "already here": plan.present,
+                "from an earlier run": plan.partial,
+                "from other folders": plan.adoptable,
+            }
             parts = ", ".join(f"{units.size(count)} {what}" for what, count in kept.items() if count)
             lines.append(Line("info", f"Reusing {parts} {dot} to fetch: {units.size(plan.fetch)}"))
         return lines + self._detail("known to hold: " + _holdings(plan.sources))

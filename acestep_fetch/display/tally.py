@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from acestep_fetch.core import events as ev
 from acestep_fetch.display.rate import Rate
 
+ROOT_FILES: Final = "root files"  # what the engine calls the component of files that lie in no folder
 SPEED_WINDOW = 4.0  # seconds that the speed looks back
 ETA_WINDOW = 15.0  # longer, so that the remaining time does not jump about
 RECENT = 3.0  # a file that got bytes in the last seconds is busy
@@ -135,7 +137,7 @@ class Tally:
                 self._count(event.path, -event.count, now)
             case ev.FileReused():
                 self._close(event.path)
-            case ev.FileVerified():
+            case ev.FileVerified() | ev.FileAdopted():
                 self._verified(event.path, event.size)
             case ev.FileFailed():
                 self._open.pop(event.path, None)
@@ -192,4 +194,5 @@ class Tally:
 
 
 def _component(path: str) -> str:
-    return path.partition("/")[0]
+    head, folder, _ = path.partition("/")
+    return head if folder else ROOT_FILES

@@ -31,7 +31,7 @@ _NO_WAY: Final = frozenset((Failure.UNTRUSTED, Failure.PROXY_REFUSES))  # no wor
 _STRIKES: Final = {Failure.WRONG_REPLY: 3, Failure.WRONG_BYTES: 2, Failure.EXPIRED: 4, Failure.BUSY: 8}
 _OF_THE_HOST: Final = frozenset((Failure.UNREACHABLE, Failure.STALLED, Failure.BUSY, Failure.EXPIRED))
 _MOST_STRIKES: Final = 6
-_HINT: Final = "check the connection and run the same command again: what is there is kept"
+_HINT: Final = "check the connection (`acestep-fetch doctor`) and run the same command again: what is there is kept"
 
 
 class Blame:
@@ -136,15 +136,19 @@ class Blame:
         if failures & {Failure.WRONG_BYTES, Failure.WRONG_REPLY}:
             return IntegrityError(
                 f"{transfer.label}: no source has bytes that match the listed digest",
-                hint="nothing wrong was kept; try again later, or another --revision",
+                hint="nothing wrong was kept; try again later, or take another revision (--revision)",
                 attempts=transfer.attempts,
             )
         if Failure.REFUSED in failures or Failure.BAD_TOKEN in failures:
             return AccessError(
                 f"{transfer.label}: access refused",
-                hint="accept the terms on the model's page and give a token with --token-file or HF_TOKEN",
+                hint="accept the terms on the model's page, and set HF_TOKEN to your token (or --token-file)",
                 attempts=transfer.attempts,
             )
         if failures <= {Failure.MISSING}:
-            return NotFoundError(f"{transfer.label}: no hub has this file any more", attempts=transfer.attempts)
-        return NetworkError(f"{transfer.label}: every source failed", attempts=transfer.attempts)
+            return NotFoundError(
+                f"{transfer.label}: no hub has this file any more",
+                hint="its repository has changed meanwhile: run the same command again, and it is listed anew",
+                attempts=transfer.attempts,
+            )
+        return NetworkError(f"{transfer.label}: every source failed", hint=_HINT, attempts=transfer.attempts)

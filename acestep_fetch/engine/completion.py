@@ -32,7 +32,7 @@ def _mismatch(transfer: Transfer, actual: str) -> IntegrityError:
     expected = transfer.file.digest
     return IntegrityError(
         f"{transfer.label}: expected {expected.short if expected else '?'}, got sha256:{actual[:12]} from {sources}",
-        hint="the bad data was deleted; the listing or the file on the hub is wrong: try later, or another --revision",
+        hint="nothing wrong was kept; the hub's list or file is wrong: try later, or another revision (--revision)",
         attempts=transfer.attempts,
     )
 

@@ -15,7 +15,8 @@ from typing import Final
 from acestep_fetch.core.errors import DiskError
 from acestep_fetch.core.events import FileReused, Note
 from acestep_fetch.core.merge import ManifestFile
-from acestep_fetch.core.model import Digest
+from acestep_fetch.core.model import Digest, RemoteFile
+from acestep_fetch.engine.adopting import Elsewhere
 from acestep_fetch.engine.components import Component
 from acestep_fetch.engine.context import Context
 from acestep_fetch.storage import platform, receipts
@@ -25,9 +26,11 @@ _AT_ONCE: Final = 256  # files looked at in one visit to the disk, which nothing
 
 
 class Known:
-    """What receipts say is on this disk: digests by path, and a path for each digest."""
+    """What receipts say is on this disk: digests by path, and a path for each digest. `elsewhere` is what other folders
+    hold."""
 
     def __init__(self, context: Context) -> None:
+        self.elsewhere = Elsewhere(context)
         self._context = context
         self._by_path: dict[str, receipts.ReceiptFile] = {}
         self._by_digest: dict[Digest, Path] = {}
@@ -63,7 +66,19 @@ class Known:
         """A file on this disk with one of these digests (none, where everything is to be fetched anew)."""
         if self._context.options.force:
             return None
-        return next((self._by_digest[d] for d in digests if d in self._by_digest), None)
+        digests = tuple(digests)
+        ours = next((self._by_digest[d] for d in digests if d in self._by_digest), None)
+        return ours or self.elsewhere.copy_of(digests)
+
+    def is_ours(self, path: Path) -> bool:
+        """Whether what `copy_of` said lies in this folder."""
+        return path in self._by_digest.values()
+
+    async def distrust(self, path: Path, file: RemoteFile) -> None:
+        """The bytes at `path` are not those of `file`, or cannot be had: `copy_of` says something else from now on."""
+        for digest in [d for d, known in self._by_digest.items() if known == path]:
+            del self._by_digest[digest]
+        await self.elsewhere.distrust(path, file)
 
 
 async def examine(component: Component, known: Known, context: Context) -> None:

@@ -18,7 +18,9 @@ from acestep_fetch.engine.context import Context
 
 PREFERRED_PATIENCE: Final = 15.0  # seconds that the preferred hub's list is waited for while the other's is there
 
-_HINT: Final = "check the connection, or a proxy (HTTPS_PROXY); mirrors go into HF_ENDPOINT and MODELSCOPE_ENDPOINT"
+_HINT: Final = (
+    "check the connection (`acestep-fetch doctor` does); a proxy goes into HTTPS_PROXY, a mirror into HF_ENDPOINT"
+)
 
 
 class Select(Protocol):
@@ -42,7 +44,7 @@ class Listed:
         if all(isinstance(error, NotFoundError) for error in errors):
             return NotFoundError(
                 f"{repo}: no hub has it",
-                hint="check the name; a private repository needs a token (--token-file)",
+                hint="check the name; a private repository needs a token (HF_TOKEN, --token-file)",
                 attempts=attempts,
             )
         if any(isinstance(error, NetworkError) for error in errors):

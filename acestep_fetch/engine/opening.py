@@ -32,7 +32,7 @@ class Network:
 
 
 class Opening:
-    """The first questions of a run, under way in `group` until `close`. A dry run has no transport."""
+    """The first questions of a run, under way in `group` until `close`. A run that fetches nothing has no transport."""
 
     def __init__(
         self,
@@ -48,7 +48,8 @@ class Opening:
         self.choice = group.create_task(race(network.hubs, network.api, repos[0], context), name="probe")
         self._network, self._group, self._connections = network, group, context.options.connections
         self._tasks = list[asyncio.Task[None]]()
-        self._transport = None if context.options.dry_run else group.create_task(self._open(), name="transport")
+        idle = context.options.dry_run or context.options.adopt_only
+        self._transport = None if idle else group.create_task(self._open(), name="transport")
 
     async def transport(self) -> Transport | None:
         """The byte transport, once it is there."""

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from acestep_fetch.catalogue.models import MAIN, load_catalogue
+from acestep_fetch.catalogue.models import MAIN
 from acestep_fetch.core.errors import DiskFullError, IntegrityError, NetworkError, NotFoundError
 from acestep_fetch.core.events import Note
-from acestep_fetch.core.fitting import most_that_fit
 from acestep_fetch.core.merge import ComponentManifest, ManifestFile, merge_component, split_by_folder
 from acestep_fetch.core.model import Digest, HubName
 from acestep_fetch.core.spans import SpanSet
 from acestep_fetch.engine.components import Component, ModelWork
 from acestep_fetch.engine.context import Context
+from acestep_fetch.engine.examine import Known
 from acestep_fetch.engine.listing import Listed
 from acestep_fetch.engine.report import FileReport
 from acestep_fetch.engine.sources import Place
+from acestep_fetch.engine.space import fitting, needed
 from acestep_fetch.engine.transfer import Transfer
-from acestep_fetch.options import Options
 from acestep_fetch.storage import platform, staging
 from acestep_fetch.storage.parts import PartFile, allocated_bytes, held_bytes, journal_of, remove_part
-
-SPARE: Final = 32 << 20  # bytes that are left free for journals, receipts and the file system itself
+from acestep_fetch.storage.taking import Way
 
 
 @dataclass(eq=False)
@@ -60,7 +59,7 @@ def build_components(work: ModelWork, listed: Listed, order: tuple[HubName, ...]
         if unproven := [f.path for f in manifest.files if f.file.digest is None]:
             raise IntegrityError(
                 f"{model.repo}: {manifest.truth.title} lists no digest for {unproven[0]}",
-                hint="nothing could prove its bytes: try the other hub with --prefer-source, or --exclude the file",
+                hint="nothing could prove it: prefer the other hub (--prefer-source), or leave it out (--exclude)",
             )
         for note in manifest.notes:
             context.emit(Note("warning", note))
@@ -70,6 +69,7 @@ def build_components(work: ModelWork, listed: Listed, order: tuple[HubName, ...]
 def _nothing(what: object, *, selective: bool, listed: Listed) -> NotFoundError:
     return NotFoundError(
         f"{what}: no hub lists {'anything that --include and --exclude keep' if selective else 'any file'}",
+        hint="look at the patterns: --dry-run without them shows every file" if selective else "try another --revision",
         attempts=[f"{hub.title}: {len(s.files)} files that fit" for hub, s in listed.snapshots.items()],
     )
 
@@ -154,33 +154,6 @@ class Planner:
         transfer.missing = SpanSet(transfer.held.gaps(transfer.file.size))
         return part
 
-    def check_space(self, works: Sequence[ModelWork], jobs: list[Job], copies: Mapping[Component, int]) -> None:
-        """Raises `DiskFullError` before the first byte if it will not fit. `copies` are bytes to be copied locally."""
-        layout = self._context.layout
-        taken = {job.digest: 0 if job.transfer.small else allocated_bytes(layout.part(job.digest)) for job in jobs}
-
-        def needed(some: Sequence[ModelWork]) -> int:
-            components = {component for work in some for component in work.components}
-            room = SPARE + sum(copies[component] for component in components)
-            for job in jobs:
-                size = job.transfer.file.size
-                if times := sum(component in components for component, _ in job.targets):
-                    room += max(0, size - taken[job.digest]) + size * (times - 1)
-            return room
-
-        free = platform.free_bytes(layout.root)
-        if (whole := needed(works)) > free:
-            several = f" for {len(works)} models" if len(works) > 1 else ""
-            main = [work for work in works if work.model.name == MAIN]  # which comes along with every other
-            fit = most_that_fit(works, main, needed, free) if several else []
-            flags = _asked_for(fit, self._context.options)
-            what_fits = f"take what fits: {flags} ({_gb(needed(fit))}), " if fit else ""
-            raise DiskFullError(
-                f"not enough disk space in {layout.root}: {_gb(whole)} needed{several}, {_gb(free)} free, "
-                f"{_gb(whole - free)} missing",
-                hint=f"free some space, {what_fits}or choose another folder with --dir; nothing was downloaded",
-            )
-
     def partial(self, job: Job) -> int:
         """Bytes that an earlier run left for this content."""
         if job.transfer.small or self._context.options.force:
@@ -188,20 +161,60 @@ class Planner:
         return held_bytes(self._context.layout.part(job.digest), job.digest, job.transfer.file.size)
 
 
-def report_files(works: list[ModelWork], planner: Planner) -> tuple[FileReport, ...]:
-    """The plan, file by file."""
+def report_files(
+    works: list[ModelWork], planner: Planner, known: Known, adopted: Mapping[str, Path], context: Context
+) -> tuple[FileReport, ...]:
+    """The plan, file by file. `adopted` are files that were taken from other folders by now."""
     rows = list[FileReport]()
     for work in works:
         for component in work.components:
             for file in component.manifest.files:
-                state = "here"
-                if not component.has(file.path):
-                    digest = file.file.digest
-                    job = planner.jobs.get((digest, file.file.size)) if digest else None
-                    state = "partial" if job and planner.partial(job) else "fetch"
-                sources = tuple(hub.value for hub in (*file.proven, *file.possible))
-                rows.append(FileReport(work.model.name, component.label(file.path), file.file.size, state, sources))
+                label = component.label(file.path)
+                row = FileReport(
+                    work.model.name,
+                    label,
+                    file.file.size,
+                    "here",
+                    tuple(hub.value for hub in (*file.proven, *file.possible)),
+                    str(file.file.digest),
+                )
+                if label in adopted:
+                    row = replace(row, state="adopted", taken=row.size, origin=str(adopted[label]))
+                elif not component.has(file.path):
+                    row = _lacking(row, component, file, planner, known, context)
+                rows.append(row)
     return tuple(rows)
+
+
+def _lacking(
+    row: FileReport, component: Component, file: ManifestFile, planner: Planner, known: Known, context: Context
+) -> FileReport:
+    if source := known.copy_of(file.file.digests):
+        if known.is_ours(source):
+            return replace(row, state="shared")
+        takes_none = context.options.adopt_by in (Way.HARDLINK, Way.REFLINK)
+        return replace(row, state="adoptable", origin=str(source), taken=row.size if takes_none else 0)
+    digest = file.file.digest
+    job = planner.jobs.get((digest, file.file.size)) if digest else None
+    if job and job.targets[0] != (component, file.path):
+        return replace(row, state="shared")
+    taken = 0 if job is None or job.transfer.small else allocated_bytes(context.layout.part(job.digest))
+    held = planner.partial(job) if job else 0
+    return replace(row, state="partial" if held else "fetch", held=held, taken=taken)
+
+
+def check_space(rows: Sequence[FileReport], root: Path) -> None:
+    """Raises `DiskFullError` before the first byte if the plan does not fit, with what of it does."""
+    need, free = needed(rows), platform.free_bytes(root)
+    if need <= free:
+        return
+    hint = "free some space, or choose another folder with --dir; nothing was downloaded"
+    if names := fitting(rows, free):
+        others = " ".join(f"--model {name}" for name in names if name != MAIN)
+        hint += f"; this would fit: {others or 'main alone'}"
+    raise DiskFullError(
+        f"not enough disk space in {root}: {_gb(need)} needed, {_gb(free)} free, {_gb(need - free)} missing", hint=hint
+    )
 
 
 def _places(component: Component, file: ManifestFile) -> dict[HubName, Place]:
@@ -216,14 +229,6 @@ def known_sizes(jobs: Mapping[tuple[Digest, int], Job]) -> dict[str, int]:
         for hub in job.transfer.proven:
             sizes[hub.value] = sizes.get(hub.value, 0) + job.transfer.file.size
     return sizes
-
-
-def _asked_for(works: Sequence[ModelWork], options: Options) -> str:
-    """The flags that ask for these models and no others."""
-    known = load_catalogue().known
-    others = [work.model for work in works if work.model.name != MAIN]
-    names = [model.name if model in known else str(model.repo) for model in others] or [MAIN]
-    return " ".join([*(f"--model {name}" for name in names), *(["--skip-main"] if options.skip_main else [])])
 
 
 def _gb(count: int) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from acestep_fetch.core.errors import FetchError
-from acestep_fetch.core.events import ComponentReady, FileReused, FileVerified, ModelReady, Note
-from acestep_fetch.core.model import Digest, HubName
+from acestep_fetch.core.events import ComponentReady, FileAdopted, FileReused, FileVerified, ModelReady, Note
+from acestep_fetch.core.model import Digest, HubName, RemoteFile
+from acestep_fetch.engine.adopting import Elsewhere
 from acestep_fetch.engine.components import Component, ModelWork
 from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.examine import Known
@@ -15,7 +16,7 @@ from acestep_fetch.engine.planning import Job
 from acestep_fetch.engine.readiness import selection_of
 from acestep_fetch.engine.transfer import SMALL
 from acestep_fetch.storage import hf_metadata, staging
-from acestep_fetch.storage.checksum import Digests
+from acestep_fetch.storage.checksum import Digests, digests_of
 from acestep_fetch.storage.parts import PartFile, remove_part
 from acestep_fetch.storage.receipts import Receipt, ReceiptFile, write_receipt
 
@@ -25,6 +26,7 @@ class Publisher:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self.adopted = dict[str, Path]()  # what was taken from other folders: labels, and from where
 
     async def place(self, jobs: Sequence[Job]) -> None:
         """Puts the contents of finished transfers where their targets want them, in one visit to the disk."""
@@ -63,25 +65,41 @@ class Publisher:
             by_source, held, copied = {}, 0, size
 
     async def copy_known(self, component: Component, known: Known) -> None:
-        """Takes what other models on this disk already have, and files without content."""
+        """Takes what other models and folders on this disk already have, and files without content."""
         for file in component.wanted:
-            target = self._context.layout.staged(component.name) / file.path
-            source = known.copy_of(file.file.digests)
-            if file.file.size == 0 or source:
-                await self._context.on_disk(target, staging.refuse_links, self._context.layout.state, target)
+            target, label = self._context.layout.staged(component.name) / file.path, component.label(file.path)
             if file.file.size == 0:
+                await self._context.on_disk(target, staging.refuse_links, self._context.layout.state, target)
                 await self._context.on_disk(target, staging.put_bytes, target, b"")
-            elif source:
-                await self._context.on_disk(target, staging.put_copy, source, target)
-            else:
-                continue
-            digests = await self._context.hash_file(target, git=file.file.size <= 1 << 20)
-            if digests.agrees_with(file.file):
-                component.staged[file.path] = digests
+                if (digests := digests_of(b"")).agrees_with(file.file):
+                    component.staged[file.path] = digests
+            while file.file.size and (source := known.copy_of(file.file.digests)):
+                ours = known.is_ours(source)
+                taken = await self._taken(source, target, file.file, None if ours else known.elsewhere)
+                if taken and taken[0].agrees_with(file.file):
+                    component.staged[file.path], way = taken
+                    if way:
+                        self.adopted[label] = source
+                        self._context.emit(FileAdopted(label, file.file.size, str(source), way))
+                    break
+                if taken:
+                    await self._context.on_disk(target, target.unlink)
+                await known.distrust(source, file.file)
+            if file.path in component.staged:
                 component.fetched = True
-                self._context.emit(FileReused(component.label(file.path), file.file.size))
-            else:
-                await self._context.on_disk(target, target.unlink)
+                if label not in self.adopted:
+                    self._context.emit(FileReused(label, file.file.size))
+
+    async def _taken(
+        self, source: Path, target: Path, file: RemoteFile, elsewhere: Elsewhere | None
+    ) -> tuple[Digests, str] | None:
+        """The digests of what `target` has by now, and how it came there from another folder ("" from our own); None
+        where nothing came of it."""
+        await self._context.on_disk(target, staging.refuse_links, self._context.layout.state, target)
+        if elsewhere:
+            return await elsewhere.take(source, target, file)
+        await self._context.on_disk(target, staging.put_copy, source, target)
+        return await self._context.hash_file(target, git=file.git_sha1 is not None or file.size <= 1 << 20), ""
 
     async def publish(self, component: Component) -> None:
         """Gives a complete component its name. Does nothing the second time."""

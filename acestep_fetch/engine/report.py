@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -14,6 +14,7 @@ from acestep_fetch.core.events import (
     BytesReceived,
     ComponentReady,
     Event,
+    FileAdopted,
     FileFailed,
     FileReused,
     FileVerified,
@@ -21,6 +22,7 @@ from acestep_fetch.core.events import (
     PlanMade,
     RunFailed,
     RunFinished,
+    SourcesChosen,
 )
 
 MOST_CODES: Final = 127  # an exit code above is a signal's
@@ -40,6 +42,8 @@ class Ledger:
     changed: bool = False
     by_source: Counter[str] = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)  # message -> the file that it is about
+    order: tuple[str, ...] = ()
+    why: str = ""
 
     def listen(self, event: Event) -> None:
         match event:
@@ -55,9 +59,11 @@ class Ledger:
                 self.failed.setdefault(event.message, event.path)
             case FileVerified():
                 self.verified += 1
-            case FileReused():
+            case FileReused() | FileAdopted():
                 self.reused += 1
                 self.bytes_reused += event.size
+            case SourcesChosen():
+                self.order, self.why = event.order, event.why
             case PlanMade():
                 self.bytes_reused += event.partial
             case ModelReady(fetched=False):
@@ -69,13 +75,44 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
-    """One file of the plan: where it stands."""
+    """One file of the plan: where it stands, and what it will take.
+
+    `state` is ``here``, ``partial`` (an earlier run left `held` bytes of it), ``fetch``, ``shared`` (the same as
+    another file of this folder or of the plan), ``adoptable`` (from `origin`) or ``adopted`` (that is done).
+    """
 
     model: str
     path: str  # under checkpoints/
     size: int
-    state: str  # "here" | "partial" | "fetch"
-    sources: tuple[str, ...]
+    state: str
+    sources: tuple[str, ...]  # the hubs that can serve it, the one whose version counts first
+    digest: str = ""
+    held: int = 0  # bytes
+    taken: int = 0  # bytes of the disk that it has already, or does not need
+    origin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Bytes of a plan by where they are; `total` is the sum of the others."""
+
+    total: int
+    here: int
+    partial: int  # in parts that an earlier run left
+    shared: int
+    adoptable: int
+    fetch: int
+
+
+def figures_of(rows: Iterable[FileReport]) -> Figures:
+    """Adds up. What was adopted is here."""
+    sums = Counter[str]()
+    for row in rows:
+        state = {"adopted": "here", "partial": "fetch"}.get(row.state, row.state)
+        sums[state] += row.size - row.held
+        sums["partial"] += row.held
+    names = ("here", "partial", "shared", "adoptable", "fetch")
+    return Figures(sum(sums.values()), *(sums[name] for name in names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +128,8 @@ class Report:
     seconds: float
     files: tuple[FileReport, ...] = ()  # the plan, where one was made
     error: FetchError | None = None
+    order: tuple[str, ...] = ()  # the hubs, the one whose version counts first; none where no hub was asked
+    why: str = ""  # they come in that order
 
     def raise_for_error(self) -> None:
         """Raises the run's error, if there was one."""

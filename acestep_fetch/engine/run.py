@@ -22,10 +22,10 @@ from acestep_fetch.engine.frontier import Frontier
 from acestep_fetch.engine.landing import Landing
 from acestep_fetch.engine.listing import Listed
 from acestep_fetch.engine.opening import Opening
-from acestep_fetch.engine.planning import Job, Planner, build_components, known_sizes, report_files
+from acestep_fetch.engine.planning import Job, Planner, build_components, check_space, known_sizes, report_files
 from acestep_fetch.engine.publishing import Publisher
 from acestep_fetch.engine.repair import Repair
-from acestep_fetch.engine.report import FileReport
+from acestep_fetch.engine.report import FileReport, figures_of
 from acestep_fetch.engine.scheduler import Scheduler
 from acestep_fetch.engine.sources import Source
 from acestep_fetch.engine.warming import warm
@@ -47,14 +47,15 @@ class Run:
         self,
         works: list[ModelWork],
         hubs: Sequence[Hub],
-        opening: Opening,
+        opening: Opening | None,
         transport: Transport | None,
         group: asyncio.TaskGroup,
         context: Context,
     ) -> None:
         self.plan: tuple[FileReport, ...] = ()
         self.unavailable = list[Model]()
-        self._works, self._hubs, self._opening, self._group, self._context = works, hubs, opening, group, context
+        self._works, self._hubs, self._group, self._context = works, hubs, group, context
+        self._opening = opening  # None: nobody is asked anything
         self._planner, self._publisher, self._known = Planner(context), Publisher(context), Known(context)
         self._sources = [Source(hub, transport, context) for hub in hubs] if transport else []
         self._scheduler = Scheduler(context, self._sources)
@@ -73,28 +74,39 @@ class Run:
     async def fetch(self) -> None:
         """Lists, plans, transfers, publishes. Raises what stops everything: an explicitly named model that no hub has,
         too little space, a disk that refuses."""
-        listings, works = self._opening.listings, self._open
+        opening, works = self._opening, self._open
         await self._known.learn()
-        choice, answers = await self._opening.choice
+        if opening is None:
+            for work in works:
+                build_components(work, Listed({}, {}, {}), (), self._context)
+            await self._prepare()
+            await self._adopt()
+            return
+        listings = opening.listings
+        choice, answers = await opening.choice
         for source in self._sources:
             source.begin(len(choice.order), choice.order.index(source.name))
-        for work in works if self._sources else ():
+        for work in works if self._sources and not self._context.options.adopt else ():
             warming = warm(work.model, choice.order, listings, self._sources, self._known, self._context)
-            self._opening.meanwhile(warming, f"warm {work.model.name}")
+            opening.meanwhile(warming, f"warm {work.model.name}")
         down = [name for name in choice.order if answers.of(name) is False]
         listed = {work: await listings.settle(work.model.repo, choice.order, down) for work in works}
         self._drain_warnings()
         for work in works:
             self._build(work, listed[work], choice)
         if not self._works:
-            raise NotFoundError("no hub has any of the models", hint="check HF_ENDPOINT and MODELSCOPE_ENDPOINT")
+            raise NotFoundError(
+                "no hub has any of the models", hint="do HF_ENDPOINT and MODELSCOPE_ENDPOINT name hubs?"
+            )
         await self._prepare()
         if self._sources:
             for work in self._open:
                 for hub, task in listed[work].late.items():
                     self._group.create_task(self._join(work, hub, task))
             await self._transfer(choice.order)
-        self._opening.close()
+        elif self._context.options.adopt_only:
+            await self._adopt()
+        opening.close()
 
     # -- planning -------------------------------------------------------------------------------------------------
 
@@ -121,40 +133,51 @@ class Run:
         for work in self._open:
             for component in work.components:
                 await examine(component, self._known, self._context)
-                if nowhere := next((f for f in component.wanted if not (f.proven or f.possible)), None):
+                nowhere = next((f for f in component.wanted if not (f.proven or f.possible)), None)
+                if nowhere and not self._context.options.adopt_only:
                     assert work.record  # a hub's own list has a source for each of its files
                     raise work.record.nowhere(component.label(nowhere.path))
-        jobs, copies = list[Job](), dict[Component, int]()
-        for work in self._open:
-            for component in work.components:
-                known = {f.path: f.file.size for f in component.wanted if self._known.copy_of(f.file.digests)}
-                copies[component] = sum(known.values())
-                jobs += self._planner.want(component, but=known)
+        components = [component for work in self._open for component in work.components]
+        await self._known.elsewhere.look_for(
+            [f.file for c in components for f in c.wanted if not self._known.copy_of(f.file.digests)]
+        )
+        for component in components:
+            self._planner.want(component, but=[f.path for f in component.wanted if self._known.copy_of(f.file.digests)])
         with self._context.explained(self._context.layout.root):
-            self.plan = report_files(self._open, self._planner)
-            self._tell_plan(jobs)
-            self._planner.check_space(self._open, jobs, copies)
+            self.plan = self._rows()
+            self._tell_plan()
+            spared = ("fetch", "partial") if self._context.options.adopt_only else ()
+            check_space([row for row in self.plan if row.state not in spared], self._context.layout.root)
 
-    def _tell_plan(self, jobs: list[Job]) -> None:
-        works = self._open
-        files = [f for w in works for c in w.components for f in c.manifest.files]
-        partial = sum(self._planner.partial(job) for job in jobs)
-        fetch = sum(job.transfer.file.size for job in jobs) - partial
-        total = sum(f.file.size for f in files)
-        present = sum(f.file.size for w in works for c in w.components for f in c.manifest.files if c.has(f.path))
+    def _rows(self) -> tuple[FileReport, ...]:
+        return report_files(self._open, self._planner, self._known, self._publisher.adopted, self._context)
+
+    def _tell_plan(self) -> None:
+        figures = figures_of(self.plan)
         self._context.emit(
             PlanMade(
-                models=tuple(work.model.name for work in works),
-                files=len(files),
-                total=total,
-                present=present,
-                shared=total - present - fetch - partial,
-                partial=partial,
-                fetch=fetch,
+                models=tuple(work.model.name for work in self._open),
+                files=len(self.plan),
+                total=figures.total,
+                present=figures.here,
+                shared=figures.shared,
+                adoptable=figures.adoptable,
+                partial=figures.partial,
+                fetch=figures.fetch,
                 disk_free=platform.free_bytes(self._context.layout.root),
                 sources=known_sizes(self._planner.jobs),
             )
         )
+
+    async def _adopt(self) -> None:
+        """Takes what is elsewhere on this machine, and publishes what is complete by that. The rest stays in staging
+        for the next run."""
+        components = [component for work in self._open for component in work.components]
+        for component in components:
+            await self._publisher.copy_known(component, self._known)
+        self.plan = self._rows()
+        for component in components:
+            await self._advance(component)
 
     # -- transfers ------------------------------------------------------------------------------------------------
 
@@ -325,7 +348,7 @@ class Run:
         component.error = error
         work = next(work for work in self._works if component in work.components)
         if work.record and isinstance(error, NotFoundError):
-            error.hint = error.hint or work.record.newest
+            error.hint = work.record.newest
         self._context.emit(FileFailed(component.label(path), error.name, error.message, error.retryable))
         for job in self._planner.jobs.values():
             if all(target.error for target, _ in job.targets):

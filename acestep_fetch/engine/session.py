@@ -20,10 +20,10 @@ from acestep_fetch.core.events import Waiting
 from acestep_fetch.engine.components import ModelWork
 from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.opening import Network, Opening
-from acestep_fetch.engine.readiness import look
+from acestep_fetch.engine.readiness import look, selection_of
 from acestep_fetch.engine.recorded import record_of
 from acestep_fetch.engine.report import FileReport
-from acestep_fetch.storage import platform
+from acestep_fetch.storage import platform, receipts
 from acestep_fetch.storage.lease import Holder, Lease
 from acestep_fetch.storage.receipts import Receipt
 from acestep_fetch.storage.sweeping import sweep
@@ -31,6 +31,7 @@ from acestep_fetch.storage.sweeping import sweep
 if TYPE_CHECKING:
     from acestep_fetch.engine.run import Run
 
+_WAIT: Final = "wait for it to end, then run this again: what it has fetched is not fetched twice"
 _TELL_EVERY: Final = 2.0  # seconds between two words to others about how far this run is
 _SAY_AGAIN: Final = 10.0  # seconds until it is said again for whom it waits, where that does not move
 
@@ -41,9 +42,15 @@ class Session:
     """Use once: `run` it, then read `works` and `plan`."""
 
     def __init__(
-        self, context: Context, models: Sequence[Model], connect: Connect, receipt: Receipt | None = None
+        self,
+        context: Context,
+        models: Sequence[Model],
+        connect: Connect,
+        receipt: Receipt | None = None,
+        lists: Sequence[Receipt] = (),
     ) -> None:
         self._record = record_of(receipt) if receipt else None
+        self._lists = {each.model: each for each in lists}
         self.works = [ModelWork(model, record=self._record) for model in models]
         self.plan: tuple[FileReport, ...] = ()
         self.unavailable = list[Model]()
@@ -60,6 +67,9 @@ class Session:
                 await self._look_for_ready()  # somebody else may have fetched them while we waited
             if all(work.ready for work in self.works):
                 return
+            if self._context.options.adopt_only and await self._recorded():
+                await self._adopt_recorded()
+                return
             async with self._connect() as network, _unwrapped(), asyncio.TaskGroup() as group:
                 pins = self._record.pins if self._record else {}
                 opening = Opening([work.model.repo for work in self.open_works], network, group, self._context, pins)
@@ -71,6 +81,27 @@ class Session:
                     await run.fetch()
                 finally:
                     self.plan, self.unavailable = run.plan, run.unavailable
+
+    async def _recorded(self) -> bool:
+        """Whether for each model it is known without the network what it must hold: a list says so, or it was complete
+        here once and is damaged now. It is made that again, and not the newest version."""
+        for work in self.open_works:
+            folder, asked = self._context.layout.receipts, selection_of(self._context.options)
+            receipt = self._lists.get(work.model.name) or await self._context.disk.run(
+                receipts.read_receipt, folder, work.model.name, asked
+            )
+            if receipt and receipt.repo == str(work.model.repo) and not work.record:
+                work.record = record_of(receipt)
+        return all(work.record for work in self.open_works)
+
+    async def _adopt_recorded(self) -> None:
+        engine = await asyncio.to_thread(import_module, "acestep_fetch.engine.run")
+        async with _unwrapped(), asyncio.TaskGroup() as group:
+            run: Run = engine.Run(self.works, (), None, None, group, self._context)
+            try:
+                await run.fetch()
+            finally:
+                self.plan = run.plan
 
     @property
     def open_works(self) -> list[ModelWork]:
@@ -132,7 +163,7 @@ def _give_back(taken: Lease | Holder) -> None:
 
 
 def _busy(holder: Holder) -> LeaseError:
-    return LeaseError(f"{holder} is downloading into this folder", hint="wait for it to end, then run this again")
+    return LeaseError(f"{holder} is downloading into this folder", hint=_WAIT)
 
 
 @asynccontextmanager

@@ -7,10 +7,11 @@ from urllib.parse import urlsplit
 from acestep_fetch.core.errors import UsageError
 
 
-def base_url(text: str) -> str:
+def base_url(text: str, name: str = "an endpoint") -> str:
     """An endpoint without its trailing slash; a bare host gets ``https://`` (as modelscope's `normalize_endpoint`).
 
-    A path is kept, because mirrors may live under one. Raises `UsageError`, which never quotes a password.
+    A path is kept, because mirrors may live under one. Raises `UsageError` with the variable's `name`, which
+    never quotes a password.
     """
     value = text.strip()
     if "://" not in value:
@@ -22,7 +23,7 @@ def base_url(text: str) -> str:
         usable = False
     if not usable or "@" in parts.netloc or parts.query or parts.fragment or any(c.isspace() for c in value):
         raise UsageError(
-            "an endpoint is not a usable address", hint="write it as https://HOST, without user name, password or ?"
+            f"{name} is not a usable address", hint="write it as https://HOST, without user name, password or ?"
         )
     return f"{parts.scheme.lower()}://{parts.netloc}{parts.path.rstrip('/')}"
 

@@ -48,7 +48,7 @@ class HuggingFace:
         most_pages: int = MOST_PAGES,
     ) -> None:
         self._api = api
-        self._given_base = base_url(endpoint) if endpoint else None
+        self._given_base = base_url(endpoint, "HF_ENDPOINT") if endpoint else None
         self._account = Account(wire.TITLE, token, find_login)
         self._patience = patience or Patience()
         self._most_pages = most_pages
@@ -65,7 +65,7 @@ class HuggingFace:
         if self._given_base is None:
             from huggingface_hub.constants import ENDPOINT
 
-            self._given_base = base_url(ENDPOINT or "https://huggingface.co")
+            self._given_base = base_url(ENDPOINT or "https://huggingface.co", "HF_ENDPOINT")
         return self._given_base
 
     async def probe(self, repo: RepoId, timeout: float) -> int:
@@ -83,7 +83,7 @@ class HuggingFace:
             listed = await self._tree(talk, repo, commit)
         files = listing.without_duplicates(wire.TITLE, listed)
         if not files:
-            raise NotFoundError(f"{wire.TITLE}: {repo} holds no files at {wanted!r}")
+            raise NotFoundError(f"{wire.TITLE}: {repo} holds no files at {wanted!r}", hint="try another --revision")
         return Snapshot(HubName.HUGGINGFACE, repo, commit, files)
 
     def locate(self, snapshot: Snapshot, path: str) -> Request:

@@ -84,7 +84,7 @@ class ModelScope:
                 continue
             self._homes[repo] = site
             return Snapshot(HubName.MODELSCOPE, repo, commit, files)
-        raise absent or NotFoundError(f"{wire.TITLE}: no site to ask")
+        raise absent or NotFoundError(f"{wire.TITLE}: no site to ask", hint="set MODELSCOPE_ENDPOINT")
 
     def locate(self, snapshot: Snapshot, path: str) -> Request:
         """``/api/v1/models/{repo}/repo``, both values `quote_plus`: what both official clients ask."""
@@ -131,5 +131,5 @@ class ModelScope:
 def _sites(endpoint: str | None, env: Mapping[str, str]) -> tuple[str, ...]:
     pinned = endpoint or env.get("MODELSCOPE_ENDPOINT", "").strip() or env.get("MODELSCOPE_DOMAIN", "").strip()
     if pinned:
-        return (base_url(pinned),)
+        return (base_url(pinned, "MODELSCOPE_ENDPOINT"),)
     return SITES[::-1] if env.get("MODELSCOPE_PREFER_AI_SITE", "").strip().lower() == "true" else SITES

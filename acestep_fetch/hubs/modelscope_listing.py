@@ -176,11 +176,13 @@ class Listing:
 
     def _no_files(self, revision: str, known: tuple[str, ...]) -> NotFoundError:
         if revision in known:
-            return NotFoundError(f"{wire.TITLE}: {self._repo} holds no files at {revision!r}")
+            return NotFoundError(
+                f"{wire.TITLE}: {self._repo} holds no files at {revision!r}", hint="try another --revision"
+            )
         named = ", ".join(known[:20])
         return NotFoundError(
             f"{wire.TITLE}: {self._repo} has no revision {revision!r}",
-            hint=f"its branches and tags are: {named}" if named else "its branches and tags are not known",
+            hint=f"its branches and tags are: {named}" if named else "try another --revision, or none",
         )
 
 

@@ -72,7 +72,7 @@ def choose_folder(named: Path | None) -> tuple[Path, str | None]:
     try:
         here = Path.cwd()
     except OSError as exc:
-        raise DiskError("the working folder is gone", hint="go to another folder, or name one with --dir") from exc
+        raise DiskError("the working folder is gone", hint="go to another folder, or name one (--dir)") from exc
     if named is not None:
         return here / named.expanduser(), None
     if here.name == "checkpoints":

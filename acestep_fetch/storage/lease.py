@@ -93,6 +93,18 @@ class Lease:
             os.close(self._fd)
 
 
+def holder_of(path: Path) -> Holder | None:
+    """Who holds the lease at `path` now; None where nobody does. Creates nothing. Raises OSError."""
+    try:
+        fd = platform.open_for_update(path, getattr(os, "O_NOFOLLOW", 0), create=False)
+    except FileNotFoundError:
+        return None
+    try:
+        return None if platform.try_lock(fd) else _holder(fd)
+    finally:
+        os.close(fd)
+
+
 def _holder(fd: int) -> Holder:
     try:
         row = json.loads(os.read(fd, 4096))

@@ -187,15 +187,18 @@ def sync_folder(path: Path) -> None:
 
 def clone(source: Path, target: Path) -> None:
     """Copies a file, sharing its blocks where the disk can (reflink). Never a hard link: ACE-Step rewrites files."""
-    if not PORTABLE and _reflink(source, target):
+    if reflink(source, target):
         return
     shutil.copyfile(source, target)
 
 
-def _reflink(source: Path, target: Path) -> bool:
+def reflink(source: Path, target: Path) -> bool:
+    """Makes `target` share the blocks of `source`; False where the disk cannot. Raises OSError."""
     try:
         from fcntl import ioctl
     except ImportError:
+        return False
+    if PORTABLE:
         return False
     with source.open("rb") as reader, target.open("wb") as writer:
         try:
@@ -312,17 +315,16 @@ def _no_more_files(exc: OSError) -> bool:
 
 
 _AGAIN: Final = "see what is wrong with the disk, and run the same command: what is there is kept"
-_NOT_YOURS: Final = "check who owns the folder, or choose another with --dir"
+_NOT_YOURS: Final = "check who owns the folder, or choose another (--dir)"
 _IN_THE_WAY: Final = "something else stands in its place: move it away and run the same command"
 _VANISHED: Final = "it vanished: see that the disk is there, and run the same command: what is left is used"
 _HINTS: Final = {
     errno.EACCES: _NOT_YOURS,
     errno.EPERM: _NOT_YOURS,
-    errno.EROFS: "the disk is mounted read-only: make it writable, or choose another folder with --dir",
-    errno.ENAMETOOLONG: "choose a folder with a shorter path, or on a disk that takes longer names, with --dir",
+    errno.EROFS: "the disk is mounted read-only: make it writable, or choose another folder (--dir)",
+    errno.ENAMETOOLONG: "choose a folder with a shorter path, or on a disk that takes longer names (--dir)",
     errno.EIO: "the disk reports a fault: check it before trusting it with more; what it lost is fetched again",
-    errno.EFBIG: "this disk or account has a limit for the size of a file (FAT: 4 GiB): choose another folder with "
-    "--dir",
+    errno.EFBIG: "this disk or account has a limit for the size of a file (FAT: 4 GiB): choose another folder (--dir)",
     errno.EEXIST: _IN_THE_WAY,
     errno.EISDIR: _IN_THE_WAY,
     errno.ENOTDIR: _IN_THE_WAY,
@@ -333,6 +335,6 @@ _HINTS: Final = {
     errno.ENODEV: _VANISHED,
     errno.ENXIO: _VANISHED,
     errno.ENOTCONN: _VANISHED,
-    errno.EMFILE: "too many files are open: choose fewer at once with --jobs and --connections",
-    errno.ENFILE: "too many files are open: choose fewer at once with --jobs and --connections",
+    errno.EMFILE: "too many files are open: choose fewer at once (--jobs, --connections)",
+    errno.ENFILE: "too many files are open: choose fewer at once (--jobs, --connections)",
 }

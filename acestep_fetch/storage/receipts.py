@@ -73,9 +73,14 @@ def compare(receipt: Receipt, root: Path) -> Standing:
         except OSError:
             damaged.append(file.path)
             continue
-        if (found.st_size, found.st_mtime_ns) != (file.size, file.mtime_ns):
+        if found.st_size != file.size or not is_same_time(found.st_mtime_ns, file.mtime_ns):
             (drifted if may_drift(file.path) and (found.st_size or not file.size) else damaged).append(file.path)
     return Standing(tuple(damaged), tuple(drifted))
+
+
+def is_same_time(found_ns: int, recorded_ns: int) -> bool:
+    """Whether a file has kept its time. Archives, and the layers of a container image, keep whole seconds only."""
+    return found_ns in (recorded_ns, recorded_ns - recorded_ns % 1_000_000_000)
 
 
 def may_drift(path: str) -> bool:

@@ -20,7 +20,7 @@ from acestep_fetch.storage.checksum import crc_at, hash_file
 from acestep_fetch.storage.journal import Journal, Piece
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.parts import held_bytes, journal_of
-from acestep_fetch.storage.receipts import Receipt, ReceiptFile, may_drift, write_receipt
+from acestep_fetch.storage.receipts import Receipt, ReceiptFile, is_same_time, may_drift, write_receipt
 from acestep_fetch.storage.staging import refuse_links
 
 _SPARE: Final = 64 << 20  # bytes that a copy leaves free
@@ -61,7 +61,11 @@ def inspect(layout: Layout, file: ReceiptFile, *, fast: bool, keep_on: Callable[
             emptied = not found.st_size  # that is what a loss of power leaves, and nobody's wish
             return _fault(file, f"{found.st_size} bytes, {file.size} expected", may_be_wanted=not emptied)
         if fast:
-            return right if found.st_mtime_ns == file.mtime_ns else _fault(file, "changed since it was verified")
+            return (
+                right
+                if is_same_time(found.st_mtime_ns, file.mtime_ns)
+                else _fault(file, "changed since it was verified")
+            )
         if hash_file(path, git=False, keep_on=keep_on).sha256 == file.sha256:
             return right
         return _located(layout, file, keep_on)

@@ -115,9 +115,14 @@ class HttpxApi:
         Raises `SourceError`: no reply, a body above the limit, or a redirect that must not be followed.
         """
         seconds = self._timeout if timeout is None else timeout
-        with translated(url), hushed():
-            async with asyncio.timeout(seconds):
-                return await self._follow(_with_params(url, params), dict(headers or {}), seconds)
+        try:
+            with translated(url), hushed():
+                async with asyncio.timeout(seconds):
+                    return await self._follow(_with_params(url, params), dict(headers or {}), seconds)
+        except SourceError as error:
+            if error.failure is Failure.STALLED and (proxy := await self.proxies.find(url)):
+                raise proxy.stalled(error.message) from error  # whose silence it is nobody knows
+            raise
 
     async def _follow(self, url: httpx.URL, headers: dict[str, str], seconds: float) -> ApiReply:
         for _ in range(MOST_REDIRECTS + 1):

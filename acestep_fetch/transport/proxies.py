@@ -29,6 +29,10 @@ _SCHEMES: Final = {  # `socks` is what desktops write; who resolves names is no 
 _PORTS: Final = {"http": 80, "https": 443, "socks5": 1080}
 _HERE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _KEYS: Final = ("http", "https", "all")
+_SILENT: Final = (
+    "does the proxy work in a browser? HTTPS_PROXY, HTTP_PROXY and ALL_PROXY name it, NO_PROXY goes around it"
+)
+_ITS_WAY: Final = "is the host right, and has the proxy a way to it? NO_PROXY=HOST goes around the proxy"
 _HINT: Final = "look at HTTPS_PROXY, HTTP_PROXY and ALL_PROXY: http://, https://, socks5:// and socks5h:// proxies work"
 
 
@@ -86,7 +90,17 @@ class Proxy:
         )
 
     def cannot_reach(self, host: str, said: str) -> SourceError:
-        return SourceError(Failure.UNREACHABLE, f"the proxy {self.place} cannot reach {host} ({said})")
+        return SourceError(Failure.UNREACHABLE, f"the proxy {self.place} cannot reach {host} ({said})", hint=_ITS_WAY)
+
+    def silent(self, host: str) -> SourceError:
+        """It takes connections, and then says nothing."""
+        return SourceError(
+            Failure.UNREACHABLE, f"no connection to {host} by the proxy {self.place} in time", hint=_SILENT
+        )
+
+    def stalled(self, said: str) -> SourceError:
+        """There is a connection, and no answer comes by it."""
+        return SourceError(Failure.STALLED, f"{said} by the proxy {self.place}", hint=_SILENT)
 
     def unreachable(self, said: str) -> SourceError:
         return SourceError(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from python_socks.async_.asyncio.v2._stream import AsyncioSocketStream
 
 _AGAINST_THE_RULES: Final = 2
+_KIND: Final = "is it a SOCKS5 proxy? Others are written http://HOST:PORT"
 
 
 def connector(proxy: Proxy, **settings: Any) -> ProxyConnector:
@@ -41,7 +42,7 @@ def translated(proxy: Proxy, host: str) -> Iterator[None]:
     except (python_socks.ProxyError, ProxyError) as exc:
         raise _refusal(proxy, host, exc) from exc
     except (python_socks.ProxyTimeoutError, ProxyTimeoutError) as exc:
-        raise SourceError(Failure.UNREACHABLE, f"no connection to {host} by the proxy {proxy.place} in time") from exc
+        raise proxy.silent(host) from exc
     except (python_socks.ProxyConnectionError, ProxyConnectionError) as exc:
         raise proxy.unreachable(system_text(exc) or "no connection") from exc
 
@@ -56,7 +57,7 @@ def _refusal(proxy: Proxy, host: str, exc: python_socks.ProxyError | ProxyError)
         return proxy.cannot_reach(host, said)
     if "authentication" in said:
         return proxy.wants_login()
-    return SourceError(Failure.UNREACHABLE, f"the proxy {proxy.place} broke off or does not speak SOCKS5")
+    return SourceError(Failure.UNREACHABLE, f"the proxy {proxy.place} broke off or does not speak SOCKS5", hint=_KIND)
 
 
 class Network(httpcore.AsyncNetworkBackend):

@@ -36,7 +36,7 @@ def trust(bundle: Path | None = None, environ: Mapping[str, str] | None = None) 
 
     May read some 150 certificates, so it is for a thread. Raises `UsageError` that names what cannot be read.
     """
-    if named := _named(bundle, os.environ if environ is None else environ):
+    if named := named_by(bundle, os.environ if environ is None else environ):
         return _believing(named)
     context = ssl.create_default_context()
     if sys.platform != "linux" or not _has_certificates(ssl.get_default_verify_paths()):
@@ -52,11 +52,17 @@ def _has_certificates(paths: ssl.DefaultVerifyPaths) -> bool:
     return bool(paths.cafile or (paths.capath and os.listdir(paths.capath)))
 
 
-def _named(bundle: Path | None, environ: Mapping[str, str]) -> dict[str, str]:
+def named_by(bundle: Path | None, environ: Mapping[str, str]) -> dict[str, str]:
     """Paths by the name of what names them, of the highest rank that is set. Set and empty is not set."""
     openssl = {name: environ[name] for name in _OPENSSL if environ.get(name)}
     others = ({name: environ[name]} for name in _OTHERS if environ.get(name))
     return {_GIVEN: str(bundle)} if bundle else openssl or next(others, {})
+
+
+def named_in_vain(bundle: Path | None, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The variables that are set, name something else, and count for nothing beside those of a higher rank."""
+    named = named_by(bundle, environ)
+    return tuple(name for name in (*_OPENSSL, *_OTHERS) if environ.get(name, "") not in ("", *named.values()))
 
 
 def _believing(named: Mapping[str, str]) -> ssl.SSLContext:
@@ -74,7 +80,8 @@ def _believing(named: Mapping[str, str]) -> ssl.SSLContext:
         except ssl.SSLError:
             raise UsageError(f"{name}: {path} holds no certificates that can be read", hint=_PEM) from None
         except (OSError, ValueError) as exc:
-            raise UsageError(f"{name}: {path}: {getattr(exc, 'strerror', None) or 'cannot be read'}") from None
+            said = getattr(exc, "strerror", None) or "cannot be read"
+            raise UsageError(f"{name}: {path}: {said}", hint=f"name a file that is there; {_PEM}") from None
     return context
 
 

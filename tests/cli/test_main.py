@@ -105,7 +105,7 @@ WRONG = {
     "no jobs": (["--jobs", ""], "--jobs: "),
     "source": (["--prefer-source", "hf"], "use huggingface, modelscope or auto"),
     "repository": (["--model", "a/b/c"], "OWNER/NAME"),
-    "nothing left": (["--skip-main"], "--skip-main leaves nothing to fetch"),
+    "nothing left": (["--skip-main"], "nothing is left to fetch: the main model is skipped"),
     "token twice": (["--token", SECRET, "--token-file", "f"], "exclude each other"),
     "served folder": (["serve", "nowhere"], "nowhere: no such folder"),
     "served port": (["serve", ".", "--port", "http"], "invalid int value"),

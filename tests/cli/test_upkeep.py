@@ -173,3 +173,18 @@ def test_without_room_for_a_copy_the_damaged_file_gives_way(
     assert ended.returncode == 0, ended.stderr
     assert both.sent <= 3 * MIB
     assert tree_digests(folder / "Repo") == tree_digests(both.hf.hub.setup.root / REPO)
+
+
+def test_a_repair_fetches_as_a_run_would_be_told_to(both: Hubs, folder: Path) -> None:
+    """Its flags for sources and speed are those of `get`."""
+    flip(folder / "Repo" / "large.bin", 17 * MIB)
+    told = both.run("repair", "--dir", str(folder), "--limit-rate", "nonsense")
+    assert (told.returncode, told.stdout) == (2, ""), "a wrong flag is told before everything is read"
+    assert "--limit-rate: 'nonsense' is not a size" in told.stderr
+    missing = both.run("repair", "--dir", str(folder), "--ca-bundle", str(folder / "none.pem"))
+    assert missing.returncode == 2
+    assert "none.pem: No such file" in missing.stderr
+    ended = both.run("repair", "--dir", str(folder), "--limit-rate", "80MB/s", "--prefer-source", "modelscope")
+    assert ended.returncode == 0, ended.stderr
+    assert "ModelScope is preferred" in ended.stderr
+    assert both.run("verify", "--dir", str(folder)).returncode == 0

@@ -181,3 +181,16 @@ def test_chunks_leave_room_in_the_tolerance(rate: int) -> None:
 )
 def test_a_low_limit_needs_few_connections(allowed: int, rate: int | None, worth: int) -> None:
     assert useful_connections(allowed, rate) == worth
+
+
+def test_a_line_that_somebody_stands_in_is_not_idle_and_one_without_is() -> None:
+    """The program stands still for four seconds while two wait: the second does not pass with the first."""
+    first = after_taking(Line(1000, burst=BURST), 1000, START)
+    second = after_taking(first, 1000, START + 5)
+    assert second.until == pytest.approx(first.until + 1)
+    line = after_passing(second, first.until, START + 5)
+    assert seconds_to(line, second.until, START + 5) == pytest.approx(1 - BURST)
+    line = after_passing(line, second.until, START + 6 - BURST)
+    assert line.waiting == 0
+    third = after_taking(line, 1000, START + 100)
+    assert seconds_to(third, third.until, START + 100) == pytest.approx(1 - BURST)

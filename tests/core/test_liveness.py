@@ -17,6 +17,7 @@ from acestep_fetch.core.liveness import (
     after_look,
     longest_silence,
 )
+from acestep_fetch.core.scoring import LONGEST_REST
 from acestep_fetch.options import Options
 
 BOUND = 20.0
@@ -125,3 +126,37 @@ def test_the_bound_is_longer_than_every_patience_of_the_engine() -> None:
     bound = longest_silence(options.give_up_after, options.stall_timeout, options.connect_timeout)
     assert bound > options.give_up_after + options.connect_timeout + 3 * options.stall_timeout
     assert bound > 1.2 * options.give_up_after
+
+
+@pytest.mark.parametrize(("patience", "times"), [((1, 0, 0), 1), ((0, 0, 1), 1), ((0, 1, 0), 3)])
+def test_each_patience_counts_with_half_as_much_again(patience: tuple[float, float, float], times: int) -> None:
+    """A stalled attempt is made three times."""
+    assert longest_silence(*patience) - longest_silence(0, 0, 0) == pytest.approx(1.5 * times)
+    assert longest_silence(0, 0, 0) == 1.5 * LONGEST_REST
+
+
+def test_a_look_that_comes_late_stands_for_two_seconds_at_the_most() -> None:
+    assert judged((n, Seen(0, answers=n)) for n in range(2, 100, 2))[0] == (BOUND, Verdict.STUCK)
+    assert judged((n, Seen(0, answers=n)) for n in range(3, 100, 3))[0] == (1.5 * BOUND, Verdict.STUCK)
+
+
+def test_looks_without_time_between_them_are_no_silence() -> None:
+    assert judged((1.0, Seen(0, 0)) for _ in range(100)) == []
+
+
+@pytest.mark.parametrize(("deaf", "verdicts"), [(2, [Verdict.STUCK]), (3, [])])
+def test_who_is_silent_and_has_answered_a_moment_ago_is_stuck(deaf: int, verdicts: list[Verdict]) -> None:
+    last = int(BOUND)
+    assert [verdict for _, verdict in judged((n, Seen(0, min(n, last - deaf))) for n in seconds(last))] == verdicts
+
+
+def test_the_oldest_call_is_the_one_that_counts() -> None:
+    found = judged((n, Seen(0, n, disk=(7, 1000 + n))) for n in seconds(35))
+    assert found == [(1 + SLOW_DISK, Verdict.SLOW_DISK)]
+
+
+def test_a_disk_that_still_owes_an_old_answer_is_not_back() -> None:
+    """Of two calls the older one ends when the other is as old as what was said."""
+    looks = [(n, Seen(0, n, disk=(7, 8) if n > 1 else (7,))) for n in seconds(31)]
+    looks += [(n, Seen(1, n, disk=(8,))) for n in seconds(30, 32)]
+    assert Verdict.DISK_IS_BACK not in [verdict for _, verdict in judged(looks)]

@@ -11,26 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.disk.lab import FOLDER, LARGE, SIZE, Lab, leftovers, mostly
-
-NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+from tests.support.nobody import NOBODY, passable
 
 
 @pytest.fixture
 def open_path(tmp_path: Path) -> Path:
     """`tmp_path` with every folder above it passable for all."""
-    if os.getuid():
-        pytest.skip("acting as another user needs root")
-    if not shutil.which("setpriv"):
-        pytest.skip("there is no setpriv")
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == 0 and not folder.stat().st_mode & 0o001:
-            folder.chmod(folder.stat().st_mode | 0o011)
-    tried = subprocess.run(
-        [*NOBODY, sys.executable, "-m", "acestep_fetch", "--version"], capture_output=True, text=True
-    )
-    if tried.returncode:
-        pytest.skip(f"nobody cannot run the program: {tried.stderr.strip()[-200:]}")
-    return tmp_path
+    return passable(tmp_path)
 
 
 def _given_to_nobody(folder: Path) -> None:

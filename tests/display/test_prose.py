@@ -107,14 +107,14 @@ def test_every_event_can_be_told(run: list[ev.Event]) -> None:
         ev.SourceJoined("modelscope"), ev.Note("info", "n"), ev.BytesDropped("p", 5, "w"),
         ev.SourceSwitched("p", "huggingface", "", 5, "404"), ev.PieceRepaired("p", 0, 8, "disk"),
         ev.FileFailed("p", "integrity", "m"), ev.ComponentMoved("vae", "huggingface", "modelscope", "404"),
-        ev.Waiting("w", 60.0), ev.BytesCompared("p", "modelscope", 5), ev.FileChecked("p", 5, "damaged", "w"),
-        ev.RunFailed("integrity", 6, False, "m", None, (), None, None),
+        ev.Waiting("w", 60.0), ev.BytesCompared("p", "modelscope", 5), ev.FileAdopted("p", 5, "/o", "copy"),
+        ev.FileChecked("p", 5, "damaged", "w"), ev.RunFailed("integrity", 6, False, "m", None, (), None, None),
     ]  # fmt: skip
     seen = {type(event) for event in (*run, *rest)} | {ev.ModelFailed}
     declared = {kind for kind in vars(ev).values() if isinstance(kind, type) and issubclass(kind, ev.Event)}
     assert seen == declared - {ev.Event}
-    # Dropped bytes are a detail, compared ones only a figure; checks are printed, and errors told by the end.
-    assert len(told(rest)) == len(rest) - 4
+    # Dropped bytes and adopted files are details, compared ones only a figure; checks are printed, errors told last.
+    assert len(told(rest)) == len(rest) - 5
 
 
 def test_foreign_text_is_made_harmless() -> None:

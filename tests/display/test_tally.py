@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from acestep_fetch.core import events as ev
-from acestep_fetch.display.tally import Phase, Tally
+from acestep_fetch.display.tally import ROOT_FILES, Phase, Tally
 
 GB = 10**9
 
@@ -36,6 +36,12 @@ def test_a_copy_of_an_identical_file_counts_when_it_is_verified() -> None:
     counted.update(ev.FileVerified("b/x", 50, "d", {}, 0.0), 0.0)
     view = counted.view(0.0)
     assert (view.done, view.files_done, view.phase) == (100, 2, Phase.VERIFYING)
+
+
+def test_what_other_folders_have_counts_when_it_is_taken() -> None:
+    made = ev.PlanMade(("m",), 2, 100, 10, 0, 30, 10**9, {}, adoptable=60)
+    assert tally(made).view(0.0).done == 10
+    assert tally(made, ev.FileAdopted("a/x", 60, "/old/x", "copy")).view(0.0).done == 70
 
 
 def test_the_late_twin_of_a_verified_span_changes_nothing() -> None:
@@ -112,3 +118,12 @@ def test_the_busiest_are_the_largest_that_move_in_their_own_order() -> None:
 def test_a_later_plan_replaces_an_earlier_one() -> None:
     view = tally(plan(100), ev.BytesReceived("a/x", "hf", 40), plan(200, present=40)).view(0.0)
     assert (view.done, view.total) == (40, 200)
+
+
+def test_files_in_no_folder_are_counted_once() -> None:
+    tally = Tally(0.0)
+    tally.update(ev.PlanMade(("main",), 4, 40, 0, 0, 40, None, {}), 0.0)
+    for path in ("config.json", "README.md", "vae/config.json"):
+        tally.update(ev.FileVerified(path, 10, "sha256:00", {}, 1.0), 0.0)
+    tally.update(ev.ComponentReady(ROOT_FILES, 2, 20), 0.0)
+    assert tally.view(0.0).files_done == 3

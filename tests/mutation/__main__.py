@@ -37,7 +37,8 @@ class Module:
     def __init__(self, name: str, *, only_survivors: bool) -> None:
         self.name = name
         file = ROOT / "acestep_fetch" / "core" / f"{name}.py"
-        tests = [test for test in (ROOT / "tests" / "core" / f"test_{name}.py", ALL_VALUES) if test.exists()]
+        beside = ROOT / "tests" / "core"
+        tests = [*sorted(beside.glob(f"test_{name}.py")), *sorted(beside.glob(f"test_{name}_*.py")), ALL_VALUES]
         self.source, self.tests = file.read_text(encoding="utf-8"), [str(test) for test in tests]
         self.mutants = mutants_of(self.source)
         self.findings = Findings.kept(KEPT / f"{name}.json", file, tests, only_survivors=only_survivors)

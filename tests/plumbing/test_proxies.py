@@ -292,8 +292,8 @@ async def test_a_proxy_that_dies_in_the_middle(
     "scheme",
     [
         pytest.param("http", marks=pytest.mark.long),  # its silence may be the hub's: a list is waited for for 60 s
-        pytest.param("https", marks=pytest.mark.long),
-        "socks5",  # its answers have a connection's deadline
+        "https",  # its answers have a connection's deadline
+        "socks5",
     ],
 )
 async def test_a_proxy_that_says_nothing(scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,8 +312,11 @@ async def test_a_proxy_that_says_nothing(scheme: str, tmp_path: Path, monkeypatc
             )
             assert report.exit_code == 5
             assert report.error is not None
-            said = f"by the proxy 127.0.0.1:{port} in time" if scheme == "socks5" else "no answer in time"
+            said = f"by the proxy 127.0.0.1:{port}"
             assert all(said in attempt or "no list within" in attempt for attempt in report.error.attempts)
+            assert any(said in attempt for attempt in report.error.attempts)
+            assert "does the proxy work" in (report.error.hint or "")
+            assert scheme == "http" or report.seconds < 30
             assert not run.peers()
     finally:
         server.close()

@@ -180,3 +180,19 @@ def test_a_failed_write_leaves_the_old_file(
         assert reader.read() == b"old and longer"  # who reads meanwhile reads one of the two, whole
     assert path.read_bytes() == b"new"
     assert [each.name for each in tmp_path.iterdir()] == ["m.json"]
+
+
+def test_a_time_may_be_cut_to_the_second_and_no_further(tmp_path: Path) -> None:
+    """As tar and the layers of a container image do it."""
+    path = tmp_path / "weights"
+    path.write_bytes(b"x")
+    kept = ReceiptFile("weights", "weights", 1, 1_700_000_000_123_456_789, "a" * 64)
+    receipt = Receipt("m", "o/m", {}, {}, (kept,))
+    for time, ready in (
+        (kept.mtime_ns, True),
+        (1_700_000_000_000_000_000, True),
+        (1_699_999_999_000_000_000, False),
+        (1_700_000_000_123_000_000, False),
+    ):
+        os.utime(path, ns=(time, time))
+        assert compare(receipt, tmp_path).ready is ready

@@ -90,7 +90,8 @@ def _keeps_its_promises(told: Told) -> None:
 def bytes_told(told: Told) -> int:
     """Of the files that are under their final names, as the stream tells of them."""
     up_to_date = [line for line in told.of("model_ready") if not line["fetched"] and line["model"] not in _seen(told)]
-    return sum(line["size"] for line in (*told.of("file_done"), *told.of("file_reused"), *up_to_date))
+    files = [*told.of("file_done"), *told.of("file_reused"), *told.of("file_adopted")]
+    return sum(line["size"] for line in (*files, *up_to_date))
 
 
 def _seen(told: Told) -> set[str]:

@@ -62,3 +62,19 @@ def test_a_file_that_may_differ_is_taken_as_it_is_listed_where_nobody_has_it() -
     assert (file.proven, file.file) == ((MS,), FILE)
     (file,) = manifest(None, None, may_differ=True).files
     assert (file.proven, file.file) == ((), FILE)
+
+
+def test_a_component_without_files_stays_one() -> None:
+    made = recorded_component("vae", HF, "old", {}, {}, lambda path: False)
+    assert (made.prefix, made.files) == ("", ())
+
+
+def test_a_hub_that_did_not_answer_is_no_source() -> None:
+    there = {MS: Snapshot(MS, REPO, "new", (RemoteFile("vae/a.bin", 9, SHA),))}
+    (file,) = recorded_component("vae", HF, "old", {"a.bin": FILE}, there, lambda path: False).files
+    assert (file.proven, file.possible) == ((MS,), ())
+
+
+def test_a_file_that_may_differ_and_has_no_digest_there_is_still_the_recorded_one() -> None:
+    (file,) = manifest(RemoteFile("vae/a.bin", 9, None, None), None, may_differ=True).files
+    assert (file.file, file.proven, file.possible) == (FILE, (), (HF,))

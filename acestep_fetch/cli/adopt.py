@@ -1,0 +1,116 @@
+"""``acestep-fetch adopt [DIR ...]``: takes what other folders of this machine have, and fetches nothing."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+from acestep_fetch.catalogue.models import MAIN
+from acestep_fetch.cli.arguments import (
+    add_folder,
+    add_output,
+    add_selection,
+    add_sources,
+    command_parser,
+    folders_of,
+    options_of,
+)
+from acestep_fetch.cli.results import error_of, print_document
+from acestep_fetch.core.errors import UsageError
+from acestep_fetch.display.units import plural, size
+
+if TYPE_CHECKING:
+    from acestep_fetch.display import Mode
+    from acestep_fetch.engine.report import Report
+
+
+def parser() -> argparse.ArgumentParser:
+    top = command_parser(
+        "adopt",
+        "Takes what models need from other folders of this machine: Hugging Face and ModelScope caches, ComfyUI, other "
+        "checkpoints. Files are found by size and believed by digest only; the folders stay as they are. Only the "
+        "hubs' lists are fetched: models that become complete are ready, and of the others acestep-fetch fetches the "
+        "rest.",
+        "  acestep-fetch adopt\n  acestep-fetch adopt ~/ComfyUI/models /mnt/old/checkpoints --all",
+    )
+    top.add_argument(
+        "dirs", nargs="*", metavar="DIR", help="where to look (default: the caches and ComfyUI, where they usually are)"
+    )
+    how = top.add_mutually_exclusive_group()
+    how.add_argument(
+        "--copy", dest="by", action="store_const", const="copy", help="copy, also where blocks can be shared"
+    )
+    how.add_argument("--reflink", dest="by", action="store_const", const="reflink", help="share blocks, or leave it")
+    how.add_argument(
+        "--hardlink",
+        dest="by",
+        action="store_const",
+        const="hardlink",
+        help="a second name for the same file, or leave it: takes no room, and what damages one damages the other",
+    )
+    add_selection(top)
+    add_folder(top)
+    add_sources(top)
+    top.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    add_output(top)
+    return top
+
+
+def run(arguments: Sequence[str]) -> int:
+    from acestep_fetch import api
+    from acestep_fetch.cli.running import run_loop
+    from acestep_fetch.display import open_display
+    from acestep_fetch.storage.finding import usual_places
+
+    given = parser().parse_args(arguments)
+    places = folders_of(given.dirs) or usual_places(os.environ)
+    if not places:
+        raise UsageError(
+            "none of the usual folders is here (Hugging Face's and ModelScope's caches, ComfyUI/models)",
+            hint="name the folders to look in: acestep-fetch adopt DIR",
+        )
+    options = replace(options_of(given), adopt=places, adopt_by=given.by or "auto", adopt_only=True)
+    api.wanted_models(options)
+    mode: Mode = given.progress
+    with open_display(mode, quiet=given.quiet or given.json, verbose=given.verbose) as display:
+        report = api.up_to_date(options, display) or run_loop(options, display)
+    if isinstance(report, int):
+        return report
+    if given.json:
+        print_document("adopt", {"folders": [str(place) for place in places], **_document(report)})
+    elif not report.error and mode != "json":
+        _print(report)
+    return report.exit_code
+
+
+def _document(report: Report) -> dict[str, object]:
+    adopted = [row for row in report.files if row.state == "adopted"]
+    return {
+        "models": report.models,
+        "files": [asdict(row) for row in report.files],
+        "bytes_adopted": sum(row.size for row in adopted),
+        "bytes_fetch": _left(report),
+    } | ({"error": error_of(report.error)} if report.error else {})
+
+
+def _left(report: Report) -> int:
+    return sum(row.size - row.held for row in report.files if row.state in ("fetch", "partial"))
+
+
+def _print(report: Report) -> None:
+    """What was taken and from where, and what is left to be fetched; on stdout."""
+    adopted = [row for row in report.files if row.state == "adopted"]
+    width = max((len(row.path) for row in adopted), default=0)
+    for row in adopted:
+        print(f"{row.path.ljust(width)}  {size(row.size):>9}  from {row.origin}")
+    took = f"{plural(len(adopted), 'file')}, {size(sum(row.size for row in adopted))} adopted"
+    left = f"{size(_left(report))} to fetch: {_fetching(report)}" if _left(report) else "nothing left to fetch"
+    print(f"{took}; {left}" if report.files else "nothing to do")
+
+
+def _fetching(report: Report) -> str:
+    names = [name for name, state in report.models.items() if state == "partial" and name != MAIN]
+    return " ".join(["acestep-fetch", *(f"--model {name}" for name in names)])

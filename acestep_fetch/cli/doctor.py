@@ -1,0 +1,102 @@
+"""``acestep-fetch doctor``: what could keep a download or ACE-Step from working here, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from acestep_fetch.cli.arguments import add_folder, command_parser, options_of
+from acestep_fetch.cli.results import print_document
+from acestep_fetch.core.errors import IncompleteError
+from acestep_fetch.display.units import one_line, plural
+from acestep_fetch.doctor.checkup import examine
+from acestep_fetch.doctor.findings import Finding, Level
+from acestep_fetch.doctor.folder import origin_of
+from acestep_fetch.doctor.mending import Removal, mend
+from acestep_fetch.doctor.report import line, report
+from acestep_fetch.options import expanded
+from acestep_fetch.storage import platform
+from acestep_fetch.storage.layout import Layout, choose_folder
+
+
+def parser() -> argparse.ArgumentParser:
+    top = command_parser(
+        "doctor",
+        "Looks at Python, proxies, certificates, both hubs, the disk and the models: what ACE-Step takes for "
+        "installed, and what is true. Takes ten seconds at the most. Ends with 0 if nothing FAILs, with 11 otherwise.",
+        "  acestep-fetch doctor\n"
+        "  acestep-fetch doctor --fix                    removes empty model folders and what other tools left\n"
+        "  acestep-fetch doctor --report doctor.txt      for a bug report: without tokens and your name",
+    )
+    add_folder(top)
+    top.add_argument("--fix", action="store_true", help="mend what needs no network and can do no harm")
+    top.add_argument("--offline", action="store_true", help="open no socket")
+    top.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    top.add_argument("--report", metavar="FILE", help="also write all of it into FILE, without secrets")
+    top.add_argument(
+        "--ca-bundle", metavar="FILE", help="believe the certificates in FILE and no others, as `get` does"
+    )
+    top.add_argument("--prefer-source", metavar="SOURCE", help="huggingface, modelscope or auto, as for `get`")
+    return top
+
+
+def run(arguments: Sequence[str]) -> int:
+    given = parser().parse_args(arguments)
+    options = options_of(given)
+    root = Path(choose_folder(options.directory)[0])
+    fixed = _fixed(root, quiet=given.json) if given.fix else []
+    findings = list[Finding]()
+    for finding in examine(options, origin=origin_of(given.dir, os.environ), offline=given.offline):
+        findings.append(finding)
+        if not given.json:
+            print(one_line(line(finding)), flush=True)
+    if given.json:
+        print_document("doctor", _document(root, findings, fixed))
+    if given.report:
+        _write(expanded(given.report), report(findings, root))
+    return _verdict(findings)
+
+
+def _fixed(root: Path, *, quiet: bool) -> list[Removal]:
+    """Each is named before it is done."""
+    fixed = list[Removal]()
+
+    def tell(removal: Removal) -> None:
+        fixed.append(removal)
+        if not quiet:
+            print(one_line(f"fix   removing {removal.path}  ({removal.why})"), flush=True)
+
+    try:
+        mend(Layout(root), tell)
+    except OSError as exc:
+        raise platform.explain(exc, exc.filename or root) from exc
+    return fixed
+
+
+def _document(root: Path, findings: Sequence[Finding], fixed: Sequence[Removal]) -> dict[str, object]:
+    return {
+        "dir": str(root),
+        "ok": not any(finding.level is Level.FAIL for finding in findings),
+        "findings": [asdict(finding) | {"level": finding.level.lower()} for finding in findings],
+        "fixed": [asdict(removal) for removal in fixed],
+    }
+
+
+def _verdict(findings: Sequence[Finding]) -> int:
+    failed = [finding for finding in findings if finding.level is Level.FAIL]
+    if failed:
+        what = ", ".join(dict.fromkeys(finding.what for finding in failed))
+        raise IncompleteError(
+            f"{plural(len(failed), 'check')} failed: {what}", hint="do what stands behind the arrows above"
+        )
+    return 0
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as exc:
+        raise platform.explain(exc, path) from exc

@@ -1,0 +1,57 @@
+"""``acestep-fetch recommend``: which models suit this machine's GPU, and why. Opens no socket."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from acestep_fetch.catalogue import load_catalogue
+from acestep_fetch.cli.arguments import add_gpu, command_parser
+from acestep_fetch.cli.results import print_document
+from acestep_fetch.display.units import one_line, size
+
+if TYPE_CHECKING:
+    from acestep_fetch.engine.gpu import Recommendation
+
+
+def parser() -> argparse.ArgumentParser:
+    top = command_parser(
+        "recommend",
+        "Names the models that suit a GPU, with the rule that chose them: the one of this machine (nvidia-smi, "
+        "rocm-smi; MAX_CUDA_VRAM and MAX_MPS_VRAM simulate one, in GB), or one that --for-gpu describes.",
+        "  acestep-fetch recommend\n  acestep-fetch recommend --for-gpu 12GB --json",
+    )
+    add_gpu(top)
+    top.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    return top
+
+
+def run(arguments: Sequence[str]) -> int:
+    from acestep_fetch.engine.gpu import recommend
+
+    given = parser().parse_args(arguments)
+    found = recommend(given.for_gpu or "auto")
+    if given.json:
+        print_document("recommend", found.to_dict())
+        return 0
+    catalogue = load_catalogue()
+    print(one_line(f"GPU: {found.detection.how}"))
+    for line in explanation(found):
+        print(line)
+    for name in found.models:
+        model = catalogue.find(name)
+        print(f"  {name:<28}{size(model.size):>9}  {model.purpose}")
+    if found.also:
+        print(f"would work too: {', '.join(found.also)}")
+    total = sum(catalogue.find(name).size for name in found.models)
+    print(f"about {size(total)} in all; fetch them with: acestep-fetch --for-gpu {given.for_gpu or ''}".rstrip())
+    return 0
+
+
+def explanation(found: Recommendation) -> Iterator[str]:
+    """The rule, and what went wrong while looking for the GPU."""
+    for note in found.detection.notes:
+        yield one_line(f"note: {note}")
+    yield f"{found.vram_gb:g} GB -> {found.why}" if found.vram_gb else f"no GPU -> {found.why}"
+    yield "main is always part of it: ACE-Step fetches it at its first start anyhow"

@@ -1,0 +1,166 @@
+"""What other tools, and earlier runs of ours, left in a checkpoints folder."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from acestep_fetch.core.model import Digest
+from acestep_fetch.display.units import plural, size
+from acestep_fetch.doctor.findings import Finding, ok, warn
+from acestep_fetch.storage.layout import STATE, Layout
+from acestep_fetch.storage.lease import Holder, holder_of
+from acestep_fetch.storage.parts import held_bytes
+
+QUIET: Final = 3600.0  # seconds without a change, after which what nobody holds open is nobody's any more
+_MOST: Final = 50_000  # files that are looked at: the folder may be the wrong one
+_NAMED: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A file that another tool did not finish. `path` is below the checkpoints folder. `is_open`: a process has it
+    open; None where that cannot be known."""
+
+    path: str
+    tool: str
+    size: int
+    age: float  # seconds since it was written to
+    is_open: bool | None
+    is_needed: bool = False  # it tells that the file beside it is not finished
+
+    @property
+    def is_lock(self) -> bool:
+        return self.path.endswith(".lock")
+
+    @property
+    def is_left(self) -> bool:
+        """Whether nobody can be at work on it any more, as far as can be known."""
+        return not self.is_open and self.age > QUIET and not self.is_needed
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """Of ours. `held` are the bytes in unfinished files, which the next run goes on from."""
+
+    parts: int = 0
+    held: int = 0
+    orphans: int = 0  # journals without their part
+    holder: Holder | None = None  # who writes here now
+
+
+def find_strays(root: Path) -> tuple[Stray, ...]:
+    """Unfinished files of hf, modelscope and aria2. Raises nothing for what cannot be read."""
+    seen, now = 0, time.time()
+    found = list[tuple[Path, str, os.stat_result]]()
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if name != STATE]
+        seen += len(files)
+        if seen > _MOST:
+            break
+        for name in files:
+            path = Path(folder, name)
+            if tool := _tool(path.relative_to(root)):
+                try:
+                    found.append((path, tool, path.lstat()))
+                except OSError:
+                    continue
+    opened = open_files() if found else None
+    return tuple(
+        Stray(
+            path.relative_to(root).as_posix(),
+            tool,
+            at.st_size,
+            now - at.st_mtime,
+            None if opened is None else (at.st_dev, at.st_ino) in opened,
+            tool == "aria2" and path.with_suffix("").exists(),
+        )
+        for path, tool, at in found
+    )
+
+
+def _tool(path: Path) -> str | None:
+    """Whose unfinished file it is, by its name; None for what is none."""
+    if "._____temp" in path.parts:
+        return "modelscope"
+    if path.suffix == ".aria2":
+        return "aria2"
+    if path.suffix == ".incomplete":
+        return "hf"
+    is_cache = ".cache" in path.parts and "huggingface" in path.parts
+    return "hf" if is_cache and path.suffix == ".lock" else None
+
+
+def open_files() -> set[tuple[int, int]] | None:
+    """Device and inode of every file that a process of ours has open; None where the system does not tell."""
+    held = set[tuple[int, int]]()
+    try:
+        processes = [name for name in os.listdir("/proc") if name.isdecimal()]
+    except OSError:
+        return None
+    for number in processes:
+        for path in _descriptors(number):
+            with suppress(OSError):
+                at = os.stat(path)
+                held.add((at.st_dev, at.st_ino))
+    return held
+
+
+def _descriptors(process: str) -> list[str]:
+    """Of a process that has ended, or is another user's, none."""
+    folder = f"/proc/{process}/fd"
+    try:
+        return [f"{folder}/{name}" for name in os.listdir(folder)]
+    except OSError:
+        return []
+
+
+def look_at_leftovers(layout: Layout) -> Leftovers:
+    """Raises OSError where they cannot be read."""
+    parts = sorted(layout.parts.glob("*.part"))
+    orphans = [path for path in layout.parts.glob("*.journal") if not path.with_suffix(".part").exists()]
+    return Leftovers(len(parts), sum(map(_held, parts)), len(orphans), holder_of(layout.lease))
+
+
+def _held(part: Path) -> int:
+    """By its journal. The part's name is its digest (`Layout.part`)."""
+    git = part.stem.removeprefix("git-sha1-")
+    try:
+        digest = Digest("sha256", part.stem) if git == part.stem else Digest("git-sha1", git)
+        return held_bytes(part, digest, part.stat().st_size)
+    except (OSError, ValueError):
+        return 0
+
+
+def of_strays(strays: tuple[Stray, ...]) -> Iterator[Finding]:
+    """A line for each tool that left something."""
+    for tool in dict.fromkeys(stray.tool for stray in strays):
+        mine = [stray for stray in strays if stray.tool == tool]
+        names = ", ".join(stray.path for stray in mine[:_NAMED]) + (", ..." if len(mine) > _NAMED else "")
+        files = f"{plural(len(mine), 'file')} of {tool}'s, {size(sum(stray.size for stray in mine))}: {names}"
+        if all(stray.is_lock for stray in mine):
+            yield ok("leftovers", f"{files}: locks, which do no harm")
+        elif any(stray.is_left for stray in mine):
+            yield warn("leftovers", f"unfinished: {files}", "acestep-fetch doctor --fix removes what nobody writes to")
+        elif any(stray.is_needed for stray in mine):
+            todo = "the file of that name is not whole: let aria2c finish it, or remove both"
+            yield warn("leftovers", f"unfinished: {files}", todo)
+        else:
+            yield ok("leftovers", f"unfinished: {files}: written to within the hour, or open now")
+
+
+def of_leftovers(left: Leftovers) -> Iterator[Finding]:
+    """What of ours is under way or was not finished."""
+    if left.holder:
+        yield ok("our own", f"{left.holder} is downloading into this folder now")
+    elif left.parts:
+        detail = f"{plural(left.parts, 'file')} begun and not finished, {size(left.held)} kept"
+        yield ok("our own", detail, "the same command as before goes on from there")
+    if left.orphans:
+        todo = "acestep-fetch doctor --fix; the next run does it too"
+        yield ok("our own", f"{plural(left.orphans, 'journal')} without a file", todo)
