@@ -1,14 +1,11 @@
-"""A small file for somebody else who may read it at any moment: old or new, and never half of it."""
+"""A small file for somebody else to read: the summary of a run."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
 
 from acestep_fetch.storage import platform
-
-_LARGE: Final = 1 << 16
 
 
 def hand_over(target: Path, data: bytes) -> None:
@@ -27,12 +24,8 @@ def hand_over(target: Path, data: bytes) -> None:
 def _write_in_place(target: Path, data: bytes) -> None:
     fd = os.open(target, os.O_WRONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
     try:
-        before = os.fstat(fd).st_size
-        if before > _LARGE:
-            os.ftruncate(fd, 0)
-            before = 0
-        os.write(fd, data.ljust(before))  # blanks over the rest of a longer text, until that is cut off
-        if before > len(data):
+        os.write(fd, data)
+        if os.fstat(fd).st_size > len(data):
             os.ftruncate(fd, len(data))
     finally:
         os.close(fd)
