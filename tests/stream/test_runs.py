@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -299,3 +300,17 @@ def _until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < due, "it never came to that"
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("progress", ["json", "plain"])
+def test_a_dry_run_is_summed_up_too(progress: str, pair: Hubs, tmp_path: Path) -> None:
+    process = pair.start(*flags(tmp_path), *WANTED, "--dry-run", "--progress", progress)
+    if progress == "json":
+        told = read(process, tmp_path)
+        assert (told.summary["models"], told.summary["changed"]) == ({"Good": "planned"}, False)
+        return
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "Good/model.bin" in out
+    summed_up = json.loads((tmp_path / "summary.json").read_bytes())
+    assert (summed_up["exit_code"], summed_up["models"]) == (0, {"Good": "planned"})
