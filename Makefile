@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long breaks mutate check format reference screenshots bench clean
+.PHONY: help demo test test-long breaks mutate check schema format reference screenshots bench clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ check: $(DEV_STAMP) ## format, lint, types and the layer rule
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+schema: $(DEV_STAMP) ## write down again what the JSON lines look like, after an event has changed
+	$(BIN)/python -m acestep_fetch.display.schema
 
 format: $(DEV_STAMP) ## rewrite the code in the project's format
 	$(BIN)/ruff format .

@@ -230,7 +230,8 @@ async def fetch_async(
         watchdog = Watchdog(context, ending.leave)
         with ending:
             models = wanted_models(options)
-            context.emit(RunStarted(__version__, str(folder), tuple(model.name for model in models)))
+            names = tuple(model.name for model in models)
+            context.emit(RunStarted(__version__, str(folder), names, "repair" if record else "get"))
             if note:
                 context.emit(Note("info", note))
             records = _locked_records(options, models) if record is None else {record.model: record_of(record)}

@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-from acestep_fetch import Options, fetch_async
+from acestep_fetch import Options
+from acestep_fetch.api import fetch_async
 from acestep_fetch.core.model import HubName
 from acestep_fetch.display.glyphs import UNICODE
 from acestep_fetch.display.layout import Row, block

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from acestep_fetch.configuration.files import everything, fields_of
 from acestep_fetch.configuration.layers import Said, flags, resolve
@@ -21,7 +21,7 @@ from acestep_fetch.core.secrecy import Secret
 from acestep_fetch.options import Options
 
 if TYPE_CHECKING:
-    from acestep_fetch.display import Mode
+    from acestep_fetch.display import Display, Mode
 
 PROGRESS: Final = ("auto", "bar", "plain", "json", "none")
 COLOR: Final = ("auto", "always", "never")
@@ -36,6 +36,7 @@ class Showing:
     color: str = "auto"
     quiet: bool = False
     verbose: bool = False
+    summary_file: Path | None = None
 
     @property
     def environ(self) -> Mapping[str, str]:
@@ -45,9 +46,22 @@ class Showing:
         rest = {name: text for name, text in os.environ.items() if name != "NO_COLOR"}
         return rest | {"NO_COLOR": "1"} if self.color == "never" else rest
 
+    def open(self, mode: Mode) -> Display:
+        """A display like that, which `mode` draws."""
+        from acestep_fetch.display import open_display
+
+        return open_display(
+            mode, quiet=self.quiet, verbose=self.verbose, interval=self.progress_interval, environ=self.environ
+        )
+
 
 class Parser(argparse.ArgumentParser):
-    """Where no flag says what is to be shown, the environment and the configuration files do (`Showing`'s fields)."""
+    """Where no flag says what is to be shown, the environment and the configuration files do (`Showing`'s fields). A
+    wrong argument is an error like any other, and not the end of the process: there may be somebody to tell."""
+
+    def error(self, message: str) -> NoReturn:
+        command = self.prog if " " in self.prog else f"{self.prog} get"  # whose own help is an overview
+        raise UsageError(message, hint=f"{command} --help has all flags")
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
         given = super().parse_args(args)
@@ -149,11 +163,39 @@ def add_transfer(to: argparse._ActionsContainer) -> None:
 
 def add_output(to: argparse._ActionsContainer) -> None:
     """What is shown of a run."""
-    add_setting(to, "progress", choices=PROGRESS)
-    add_setting(to, "progress-interval")
+    add_progress(to)
+    for key in ("progress-interval", "quiet", "verbose"):
+        add_setting(to, key)
     add_setting(to, "color", choices=COLOR)
-    add_setting(to, "quiet")
-    add_setting(to, "verbose")
+
+
+def add_progress(to: argparse._ActionsContainer) -> None:
+    add_setting(to, "progress", choices=PROGRESS)
+
+
+def add_stream(to: argparse._ActionsContainer) -> None:
+    """What a run tells programs, beside `add_progress`."""
+    to.add_argument("--json", dest="progress", action="store_const", const="json", help="as --progress json")
+    add_setting(to, "summary-file")
+
+
+class Glimpse(NamedTuple):
+    """What can be seen of a command line before it is understood."""
+
+    json: bool
+    summary_file: Path | None
+
+
+def glimpse(arguments: Sequence[str]) -> Glimpse:
+    """How a run is to tell, even of a command line that is wrong elsewhere."""
+    eyes = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    add_progress(eyes)
+    add_stream(eyes)
+    try:
+        seen, _ = eyes.parse_known_args(list(arguments))
+        return Glimpse(seen.progress == "json", expanded(seen.summary_file) if seen.summary_file else None)
+    except (argparse.ArgumentError, UsageError):  # wrong in just these flags
+        return Glimpse("--json" in arguments, None)
 
 
 def options_of(given: argparse.Namespace) -> Options:
@@ -181,8 +223,10 @@ def origin_of(given: argparse.Namespace, key: str) -> str:
 
 
 def showing_of(given: argparse.Namespace) -> Showing:
-    """What a command with `add_output` is to show."""
-    return Showing(**{setting.name: getattr(given, setting.name) for setting in fields(Showing)})
+    """What a command is to show, by those flags of `add_output` and `add_stream` that it has."""
+    return Showing(
+        **{setting.name: getattr(given, setting.name) for setting in fields(Showing) if setting.name in given}
+    )
 
 
 def _told(given: argparse.Namespace, *scopes: Scope) -> dict[str, Said]:

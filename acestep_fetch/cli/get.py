@@ -16,10 +16,12 @@ from acestep_fetch.cli.arguments import (
     add_selection,
     add_setting,
     add_sources,
+    add_stream,
     add_transfer,
     options_of,
     showing_of,
 )
+from acestep_fetch.cli.outlet import Outlet
 from acestep_fetch.options import Options
 
 if TYPE_CHECKING:
@@ -62,29 +64,33 @@ def parser() -> argparse.ArgumentParser:
     add_transfer(how)
     show = top.add_argument_group("output")
     add_output(show)
+    add_stream(show)
     show.add_argument("--version", action="version", version=f"acestep-fetch {__version__}")
     return top
 
 
 def run(arguments: Sequence[str]) -> int:
-    given = parser().parse_args(arguments)
-    options = options_of(given)
-    if given.list:
-        from acestep_fetch.cli.listing import print_models
+    with Outlet("get", arguments) as outlet:
+        given = parser().parse_args(arguments)
+        if given.list:
+            outlet.only_looks()
+            from acestep_fetch.cli.listing import print_models
 
-        return print_models(options)
-    return _check(options, quiet=given.quiet) if given.check else _fetch(options, given)
+            return print_models(options_of(given))
+        outlet.write_summary_to(given.summary_file)
+        options = options_of(given)
+        return _check(options, outlet, quiet=given.quiet) if given.check else _fetch(options, given, outlet)
 
 
-def _check(options: Options, *, quiet: bool) -> int:
-    """Nothing is told where all is ready, but for the folders if `quiet`, as after a run."""
+def _check(options: Options, outlet: Outlet, *, quiet: bool) -> int:
+    """Nothing is told people where all is ready, but for the folders if `quiet`, as after a run."""
     from acestep_fetch import api
     from acestep_fetch.core.errors import IncompleteError
     from acestep_fetch.engine.standing import missing
     from acestep_fetch.storage.layout import Layout, choose_folder
 
-    if report := api.up_to_date(options):
-        for ready in report.folders if quiet else ():
+    if report := api.up_to_date(options, outlet):
+        for ready in report.folders if quiet and not outlet.is_json else ():
             print(ready)
         return 0
     folder = choose_folder(options.directory)[0]
@@ -92,29 +98,21 @@ def _check(options: Options, *, quiet: bool) -> int:
     raise IncompleteError(f"{names}: not ready in {folder}", hint="the same command without --check fetches it")
 
 
-def _fetch(options: Options, given: argparse.Namespace) -> int:
+def _fetch(options: Options, given: argparse.Namespace, outlet: Outlet) -> int:
     from acestep_fetch import api
     from acestep_fetch.cli.running import run_loop
-    from acestep_fetch.display import open_display
 
     api.wanted_models(options)  # a wrong name is told before anything is drawn
     mode: Mode = given.progress
     if options.dry_run and mode != "json":
         from acestep_fetch.cli.plan import show_plan
 
-        return show_plan(options, given, "plain" if mode == "auto" else mode)
-    showing = showing_of(given)
-    with open_display(
-        mode,
-        quiet=showing.quiet,
-        verbose=showing.verbose,
-        interval=showing.progress_interval,
-        environ=showing.environ,
-    ) as display:
-        report = api.up_to_date(options, display) or run_loop(options, display)
+        return show_plan(options, given, "plain" if mode == "auto" else mode, outlet)
+    with outlet.showing(mode, showing_of(given)):
+        report = api.up_to_date(options, outlet) or run_loop(options, outlet)
     if isinstance(report, int):
         return report
-    if given.quiet:
+    if given.quiet and not outlet.is_json:
         for folder in report.folders:
             print(folder)
     return report.exit_code

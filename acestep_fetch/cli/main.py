@@ -7,11 +7,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from typing import Final, NoReturn
 
 from acestep_fetch.cli.commands import BY_NAME
 from acestep_fetch.cli.discretion import discreet, hide_tokens
+from acestep_fetch.cli.stops import Stopped
 from acestep_fetch.core.errors import FetchError, UsageError
 
 # Imports make many objects that stay, and a download few that go in circles: looking for those costs 0.2 s a GiB.
@@ -42,26 +44,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except Stopped as stop:
+        return int(stop.code or 0)
     except BrokenPipeError:  # `acestep-fetch --list | head`: the reader has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
 def _command(given: list[str]) -> Callable[[Sequence[str]], int]:
-    """The command that `given` asks for; its name is taken off. Raises `UsageError` for a word that is no command."""
+    """The command that `given` asks for; its name is taken off."""
     name = "get"
     if given and given[0] in ("-h", "--help"):
         return _overview
     if given and not given[0].startswith("-"):
         name = given.pop(0)
     if name not in BY_NAME:
-        from difflib import get_close_matches
-
-        close = get_close_matches(name, BY_NAME, n=1)
-        hint = f"did you mean {close[0]}?" if close else "acestep-fetch --help names them; a model is named by --model"
-        raise UsageError(f"there is no command {name!r}", hint=hint)
+        return partial(_unknown, name)
     run: Callable[[Sequence[str]], int] = import_module(f"acestep_fetch.cli.{BY_NAME[name].module}").run
     return run
+
+
+def _unknown(name: str, given: Sequence[str]) -> NoReturn:
+    from difflib import get_close_matches
+
+    from acestep_fetch.cli.outlet import Outlet
+
+    close = get_close_matches(name, BY_NAME, n=1)
+    hint = f"did you mean {close[0]}?" if close else "acestep-fetch --help names them; a model is named by --model"
+    with Outlet(name, given):
+        raise UsageError(f"there is no command {name!r}", hint=hint)
 
 
 def _overview(_: Sequence[str]) -> int:

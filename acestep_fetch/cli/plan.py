@@ -15,6 +15,7 @@ from acestep_fetch.cli.arguments import (
     add_sources,
     command_parser,
     options_of,
+    showing_of,
 )
 from acestep_fetch.cli.results import error_of, print_document
 from acestep_fetch.core.errors import DiskFullError
@@ -23,6 +24,7 @@ from acestep_fetch.display.units import plural, size
 from acestep_fetch.options import Options
 
 if TYPE_CHECKING:
+    from acestep_fetch.cli.outlet import Outlet
     from acestep_fetch.display import Mode
     from acestep_fetch.engine.plan import Plan
 
@@ -52,15 +54,15 @@ def run(arguments: Sequence[str]) -> int:
     return show_plan(options, given, "plain")
 
 
-def show_plan(options: Options, given: argparse.Namespace, mode: Mode) -> int:
+def show_plan(options: Options, given: argparse.Namespace, mode: Mode, outlet: Outlet | None = None) -> int:
     """Makes the plan and prints it. What goes wrong on the way is told on stderr, and in the document too."""
     from acestep_fetch import api
     from acestep_fetch.cli.running import run_loop
-    from acestep_fetch.display import open_display
 
     api.wanted_models(options)  # a wrong name is told before anything is drawn
     as_json = getattr(given, "json", False)
-    with open_display(mode, quiet=given.quiet or as_json, verbose=given.verbose) as display:
+    showing = replace(showing_of(given), quiet=given.quiet or as_json)
+    with outlet.showing(mode, showing) if outlet else showing.open(mode) as display:
         report = api.up_to_date(options, display) or run_loop(options, display)
     if isinstance(report, int):
         return report

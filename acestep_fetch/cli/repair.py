@@ -6,13 +6,25 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 
+from acestep_fetch import __version__
 from acestep_fetch.catalogue.models import MAIN
-from acestep_fetch.cli.arguments import PROGRESS, add_setting, add_sources, add_transfer, command_parser, options_of
+from acestep_fetch.cli.arguments import (
+    add_progress,
+    add_sources,
+    add_stream,
+    add_transfer,
+    command_parser,
+    options_of,
+    showing_of,
+)
 from acestep_fetch.cli.inspection import add_arguments, folder_of, inspected, print_verdict
-from acestep_fetch.engine.upkeep import prepare_repair
+from acestep_fetch.cli.outlet import Outlet
+from acestep_fetch.core.events import FileChecked, ModelReady, RunFinished, RunStarted
+from acestep_fetch.engine.upkeep import Verification, prepare_repair, recorded, verify
 from acestep_fetch.options import Options
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.receipts import Receipt
+from acestep_fetch.storage.verifying import Finding
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,33 +38,65 @@ def parser() -> argparse.ArgumentParser:
     how = top.add_argument_group("what has to be fetched")
     add_sources(how)
     add_transfer(how)
-    add_setting(how, "progress", choices=PROGRESS)
+    add_progress(how)
+    add_stream(how)
     return top
 
 
 def run(arguments: Sequence[str]) -> int:
-    given = parser().parse_args(arguments)
-    options = options_of(given)  # a wrong flag is told before everything is read
-    found = inspected(given, fast=False)
-    for verification in found:
-        print_verdict(verification, quiet=given.quiet, verbose=given.verbose)
-    faulty = [v for v in found if v.faults]
-    prepare_repair(folder_of(given), found)
-    if not faulty:
-        return 0
-    from acestep_fetch.cli.running import run_loop
-    from acestep_fetch.display import open_display
+    with Outlet("repair", arguments) as outlet:
+        given = parser().parse_args(arguments)
+        outlet.write_summary_to(given.summary_file)
+        _repair(given, outlet)
+        outlet.close()
+        return outlet.code
 
-    codes = list[int]()
+
+def _repair(given: argparse.Namespace, outlet: Outlet) -> None:
+    options, layout = options_of(given), folder_of(given)  # a wrong flag is told before everything is read
+    found = _told(given, layout, outlet) if outlet.is_json else inspected(given, fast=False)
+    faulty = [v for v in found if v.faults]
+    if not outlet.is_json:
+        for verification in found:
+            print_verdict(verification, quiet=given.quiet, verbose=given.verbose)
+    prepare_repair(layout, found)
+    for verification in found:
+        if not verification.faults:
+            _tell_right(verification.receipt, layout, outlet)
+    if not faulty:
+        return
+    from acestep_fetch.cli.running import run_loop
+
+    outlet.show(given.progress, showing_of(given))
+    outlet(_start(layout, [verification.receipt for verification in faulty]))
     for verification in faulty:
-        with open_display(given.progress, quiet=given.quiet, verbose=given.verbose) as display:
-            report = run_loop(
-                _as_fetched(options, verification.receipt, folder_of(given)), display, verification.receipt
-            )
-        if isinstance(report, int):  # stopped by a signal
-            return report
-        codes.append(report.exit_code)
-    return next((code for code in codes if code), 0)
+        wanted = _as_fetched(options, verification.receipt, layout)
+        if isinstance(run_loop(wanted, outlet, verification.receipt), int):
+            return  # a signal stopped it
+
+
+def _told(given: argparse.Namespace, layout: Layout, outlet: Outlet) -> list[Verification]:
+    """As `inspected`, with an event for each file as soon as it was looked at."""
+    receipts = recorded(layout, given.models)
+    outlet(_start(layout, receipts))
+
+    def tell(receipt: Receipt, finding: Finding) -> None:
+        file = finding.file
+        outlet(FileChecked(file.path, file.size, finding.condition.value, finding.why))
+
+    return list(verify(layout, receipts, fast=False, tell=tell))
+
+
+def _start(layout: Layout, receipts: Sequence[Receipt]) -> RunStarted:
+    return RunStarted(__version__, str(layout.root), tuple(receipt.model for receipt in receipts), "repair")
+
+
+def _tell_right(receipt: Receipt, layout: Layout, outlet: Outlet) -> None:
+    """Of a model that needs nothing: it is ready, and counts in the summary."""
+    count, size = len(receipt.files), receipt.size
+    folders = tuple(str(layout.final(name)) for name in receipt.commits if name)
+    outlet(ModelReady(receipt.model, folders, count, size, fetched=False))
+    outlet(RunFinished(0, {receipt.model: "ready"}, 0, count, 0, size, {}, 0.0))
 
 
 def _as_fetched(options: Options, receipt: Receipt, layout: Layout) -> Options:

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from acestep_fetch.cli.stops import heard
 from acestep_fetch.options import Options
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from acestep_fetch.engine.ending import Host
     from acestep_fetch.engine.report import Report
     from acestep_fetch.storage.receipts import Receipt
-
-# Ctrl-C, `kill`, and a terminal that was closed. Windows has no SIGHUP.
-_STOPS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 def run_loop(
@@ -54,8 +52,7 @@ def run_loop(
 def _stopped_by_signals(host: Host) -> Iterator[None]:
     """The first signal stops the task that this is entered in, the second ends the process at once.
 
-    Not the event loop's own handlers, which a loop that is blocked would never call. What is ignored stays ignored:
-    that is `nohup`, or a shell's background job.
+    Not the event loop's own handlers, which a loop that is blocked would never call.
     """
     import asyncio
 
@@ -70,12 +67,11 @@ def _stopped_by_signals(host: Host) -> Iterator[None]:
         stopping, host.stop_code = True, 128 + number
         loop.call_soon_threadsafe(cancel.cancel)
 
-    before = {number: signal.getsignal(number) for number in _STOPS}
-    heard = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
-    for number in heard:
+    before = heard()
+    for number in before:
         signal.signal(number, stop)
     try:
         yield
     finally:
-        for number in heard:
-            signal.signal(number, before[number])
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -274,6 +274,10 @@ SETTINGS: Final = (
     ),
     Setting("progress", "how to show progress", parse_mode, "HOW", scope=_SHOW),
     Setting(
+        "summary-file", "write the last JSON line to FILE too, in at most 4096 bytes", expanded, "FILE", scope=_SHOW,
+        folder=_ONLY_OWN,
+    ),
+    Setting(
         "progress-interval", "the longest time between two lines of progress where there is no terminal (default 10)",
         parse_seconds, "S", scope=_SHOW,
     ),

@@ -29,6 +29,7 @@ class RunStarted(Event):
     version: str
     directory: str
     models: tuple[str, ...]
+    command: str = "get"  # or "repair"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,17 @@ class FileReused(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FileChecked(Event):
+    """A finished file was compared with the digest that it had, before a repair."""
+
+    name: ClassVar[str] = "file_checked"
+    path: str
+    size: int
+    condition: Literal["right", "changed", "damaged", "missing"]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class FileAdopted(Event):
     """A file was taken from another folder of this machine, and is proven by its digest."""
 
@@ -169,12 +181,16 @@ class FileAdopted(Event):
 
 @dataclass(frozen=True, slots=True)
 class FileVerified(Event):
+    """`size` = all of `by_source` + `held` + `copied`."""
+
     name: ClassVar[str] = "file_done"
     path: str
     size: int
     digest: str
-    by_source: Mapping[str, int]  # bytes each source delivered; empty for a copy of an identical file
+    by_source: Mapping[str, int]  # bytes of it that each source delivered; empty for a copy of an identical file
     seconds: float
+    held: int = 0  # bytes of it that an earlier run had left in the part file
+    copied: int = 0  # its size, where it is a copy of an identical file
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +199,7 @@ class FileFailed(Event):
     path: str
     error: str  # FetchError.name
     message: str
+    retryable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +219,7 @@ class ComponentReady(Event):
     component: str
     files: int
     size: int
+    fetched: bool = True  # False where all of its files were there
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +243,7 @@ class ModelFailed(Event):
     message: str
     hint: str | None
     attempts: tuple[str, ...] = ()  # what was tried, a line each
+    retryable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +256,24 @@ class Waiting(Event):
     seconds: float
     done: int = 0
     total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailed(Event):
+    """Why a run did not come to what was asked for; told shortly before its end. Not told of a stop by a signal.
+
+    `model` and `path` are None where it is about more than one.
+    """
+
+    name: ClassVar[str] = "error"
+    error: str  # FetchError.name
+    exit_code: int
+    retryable: bool
+    message: str
+    hint: str | None
+    attempts: tuple[str, ...]
+    model: str | None
+    path: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +292,11 @@ class RunFinished(Event):
     error: str | None = None
     hint: str | None = None
     attempts: tuple[str, ...] = ()
+    changed: bool = False  # whether something was put in its place
+    retryable: bool = False  # whether the same command again can help
+    avg_bps: int = 0  # `bytes_fetched` by `seconds`
+    bytes_compared: int = 0  # of `bytes_fetched`, what came only to be compared with what is held
+    bytes_dropped: int = 0  # received or held, and of no use
 
 
 Listener = Callable[[Event], None]

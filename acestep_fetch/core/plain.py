@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from math import isfinite
 from typing import Any
 
 
 def plain_data(value: Any) -> Any:
-    """`value` in JSON's own types: enum members, as keys too, become strings, tuples lists, dataclasses objects."""
+    """`value` in JSON's own types: enum members, as keys too, become strings, tuples lists, dataclasses objects, and
+    fractions short."""
     match value:
         case Mapping():
             return {str(key): plain_data(item) for key, item in value.items()}
@@ -16,8 +18,8 @@ def plain_data(value: Any) -> Any:
             return [plain_data(item) for item in value]
         case str():
             return str(value)
-        case float() if value != value or value in (float("inf"), float("-inf")):
-            return None
+        case float():
+            return round(value, 3) if isfinite(value) else None
         case _ if is_dataclass(value) and not isinstance(value, type):
             return plain_fields(value)
         case _:

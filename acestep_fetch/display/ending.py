@@ -10,7 +10,7 @@ from acestep_fetch.display import units
 from acestep_fetch.display.glyphs import Glyphs
 from acestep_fetch.display.names import title
 
-Said = tuple[Literal["good", "bad", "hint", "stop", "info"], str]
+Said = tuple[Literal["good", "bad", "hint", "stop", "info", "row"], str]
 
 
 def ending(
@@ -49,6 +49,8 @@ def _failure(
         lines.append(("bad", f"failed with exit code {end.exit_code}"))
     if end.hint and all(end.hint != model.hint for model in failed):
         lines.append(("hint", end.hint))
+    if ready and failed:
+        lines += _table(end, failed)
     if ready:
         of = units.plural(len(end.models), "model")
         took = units.duration(end.seconds)
@@ -56,6 +58,14 @@ def _failure(
     elif kept := end.bytes_fetched + end.bytes_reused:
         lines.append(("info", f"{units.size(kept)} kept for the next run"))
     return lines
+
+
+def _table(end: RunFinished, failed: Sequence[ModelFailed]) -> list[Said]:
+    """A line for each model: its name, what became of it, and why."""
+    why = {model.model: model.message for model in failed}
+    width = max(map(len, end.models))
+    rows = (f"{name:<{width}}  {state:<6}  {why.get(name, '')}".rstrip() for name, state in end.models.items())
+    return [("row", row) for row in rows]
 
 
 def _numbers(end: RunFinished, glyphs: Glyphs) -> str:

@@ -1,18 +1,20 @@
 """JSON lines for programs: every event as it is, and ``progress`` in place of the single bytes.
 
 Every line has ``v`` (the schema), ``seq`` (0, 1, 2, ... without gaps), ``ts`` (UTC) and ``event``. New events and
-fields may appear; existing ones keep their meaning. ``summary`` is the last line.
+fields may appear; existing ones keep their meaning. ``summary`` is the last line. `schema` says the same as a JSON
+Schema, and docs/machine-output.md in words.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from acestep_fetch.core.events import Event, RunFinished
-from acestep_fetch.core.plain import plain_data, plain_fields
+from acestep_fetch.core.plain import plain_fields
 from acestep_fetch.display.pump import Heard, Tick
 from acestep_fetch.display.sink import Sink
 from acestep_fetch.display.tally import Phase, View
@@ -20,6 +22,21 @@ from acestep_fetch.display.tally import Phase, View
 VERSION: Final = 1
 PROGRESS: Final = 0.5  # seconds between two progress lines, at the least
 HEARTBEAT: Final = 10.0  # the same, at the most, also when nothing moves
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Event):
+    """How the run stands, in place of the single bytes. Only sampled: twice a second at the most."""
+
+    name: ClassVar[str] = "progress"
+    phase: Phase
+    bytes_done: int
+    bytes_total: int
+    bps: int
+    eta_s: float | None
+    files_done: int
+    files_total: int
+    by_source: Mapping[str, int]  # bytes received
 
 
 class JsonLines:
@@ -39,7 +56,7 @@ class JsonLines:
         lines = [self._event(heard) for heard in before]
         if self._is_due(tick, ended):
             self._told = (tick.now, tick.view.done, tick.view.files_done)
-            lines.append(self._line("progress", end[0].at if ended else tick.wall, progress(tick.view)))
+            lines.append(self._event(Heard(progress(tick.view), end[0].at if ended else tick.wall)))
         lines += [self._event(heard) for heard in end]
         if lines:
             self.sink.write("".join(lines))
@@ -55,12 +72,9 @@ class JsonLines:
         return tick.now - at >= (PROGRESS if moved else HEARTBEAT)
 
     def _event(self, heard: Heard) -> str:
-        return self._line(heard.event.name, heard.at, payload(heard.event))
-
-    def _line(self, event: str, at: float, body: Mapping[str, Any]) -> str:
-        head = {"v": VERSION, "seq": self._seq, "ts": timestamp(at), "event": event}
+        head = {"v": VERSION, "seq": self._seq, "ts": timestamp(heard.at), "event": heard.event.name}
         self._seq += 1
-        return json.dumps(head | dict(body), separators=(",", ":"), default=str) + "\n"
+        return json.dumps(head | payload(heard.event), separators=(",", ":"), default=str) + "\n"
 
 
 def payload(event: Event) -> dict[str, Any]:
@@ -68,17 +82,17 @@ def payload(event: Event) -> dict[str, Any]:
     return plain_fields(event)
 
 
-def progress(view: View) -> dict[str, Any]:
-    return {
-        "phase": str(view.phase),
-        "bytes_done": view.done,
-        "bytes_total": view.total,
-        "bps": round(view.speed),
-        "eta_s": None if view.eta is None else round(view.eta, 1),
-        "files_done": view.files_done,
-        "files_total": view.files_total,
-        "by_source": plain_data(view.by_source),
-    }
+def progress(view: View) -> Progress:
+    return Progress(
+        phase=view.phase,
+        bytes_done=view.done,
+        bytes_total=view.total,
+        bps=round(view.speed),
+        eta_s=None if view.eta is None else round(view.eta, 1),
+        files_done=view.files_done,
+        files_total=view.files_total,
+        by_source=view.by_source,
+    )
 
 
 def timestamp(wall: float) -> str:

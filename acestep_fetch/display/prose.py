@@ -18,7 +18,7 @@ from acestep_fetch.display.ending import ending, tried
 from acestep_fetch.display.glyphs import Glyphs
 from acestep_fetch.display.names import title
 
-Kind = Literal["info", "good", "warn", "bad", "hint", "stop", "detail"]
+Kind = Literal["info", "good", "warn", "bad", "hint", "stop", "detail", "row"]
 OFTEN: Final = 3  # how often the same trouble is told
 
 

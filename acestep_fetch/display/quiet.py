@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from acestep_fetch.display.glyphs import for_encoding
+from collections.abc import Iterable
+
+from acestep_fetch.core.events import Event
+from acestep_fetch.display.glyphs import Glyphs, for_encoding
 from acestep_fetch.display.plain import signed
-from acestep_fetch.display.prose import Narrator
+from acestep_fetch.display.prose import Line, Narrator
 from acestep_fetch.display.pump import PATIENCE, Tick
 from acestep_fetch.display.sink import Sink
 
-_LOUD = {"warn", "bad", "hint", "stop"}
+_LOUD = {"warn", "bad", "hint", "stop", "row"}
+_LAST = {"bad", "hint", "row"}
 
 
 class Quiet:
@@ -25,7 +29,18 @@ class Quiet:
     def paint(self, tick: Tick) -> None:
         lines = [line for heard in tick.heard for line in self._narrator.tell(heard.event) if line.kind in _LOUD]
         if lines:
-            self.sink.write("".join(f"{signed(line, self._glyphs)}\n" for line in lines))
+            self.sink.write(_text(lines, self._glyphs))
 
     def close(self) -> None:
         pass
+
+
+def last_words(events: Iterable[Event], encoding: str) -> str:
+    """What failed in a run of these events, for people who do not read the stream; "" where nothing did."""
+    glyphs = for_encoding(encoding)
+    narrator = Narrator(glyphs, verbose=False)
+    return _text([line for event in events for line in narrator.tell(event) if line.kind in _LAST], glyphs)
+
+
+def _text(lines: Iterable[Line], glyphs: Glyphs) -> str:
+    return "".join(f"{signed(line, glyphs)}\n" for line in lines)

@@ -13,7 +13,7 @@ from typing import Self
 from acestep_fetch.core.errors import FetchError
 from acestep_fetch.engine.components import ModelWork
 from acestep_fetch.engine.context import Context
-from acestep_fetch.engine.report import Ledger, Report, finished, overall
+from acestep_fetch.engine.report import Ledger, Report, failure, finished, overall
 from acestep_fetch.engine.session import Session
 from acestep_fetch.options import Options
 
@@ -78,6 +78,8 @@ class Ending:
 
     def _told(self) -> Report:
         report = self._made(time.monotonic() - self._began)
+        if report.error and self._stopped is None:
+            self._context.emit(failure(report.error, report.models, self._ledger))
         self._context.emit(finished(report, self._ledger))
         return report
 

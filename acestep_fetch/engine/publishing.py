@@ -54,15 +54,16 @@ class Publisher:
     def _placed(self, job: Job) -> None:
         transfer, digests = job.transfer, job.transfer.digests
         assert digests is not None
+        by_source, held = transfer.part.origin if transfer.part else (dict(+transfer.by_source), 0)
         transfer.part = transfer.data = None
-        seconds = self._context.clock() - (transfer.began or self._context.clock())
-        by_source = dict(+transfer.by_source)
+        seconds, copied = self._context.clock() - (transfer.began or self._context.clock()), 0
         for component, path in job.targets:
             component.staged[path] = digests
             component.fetched = True
             label, digest = component.label(path), str(digests.of_kind(job.digest))
-            self._context.emit(FileVerified(label, transfer.file.size, digest, by_source, seconds))
-            by_source = {}
+            size = transfer.file.size
+            self._context.emit(FileVerified(label, size, digest, by_source, seconds, held, copied))
+            by_source, held, copied = {}, 0, size
 
     async def copy_known(self, component: Component, known: Known) -> None:
         """Takes what other models and folders on this disk already have, and files without content."""
@@ -114,7 +115,8 @@ class Publisher:
             await self._context.on_disk(final, staging.publish, staged, final, list(component.staged))
             component.published = True
         files = component.manifest.files
-        self._context.emit(ComponentReady(component.name or "root files", len(files), component.manifest.size))
+        name, size = component.name or "root files", component.manifest.size
+        self._context.emit(ComponentReady(name, len(files), size, component.fetched))
 
     async def begin(self, works: Sequence[ModelWork]) -> None:
         """Leaves word of what is fetched for `works`, for those who look (`storage.begun`)."""

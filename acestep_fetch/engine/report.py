@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from acestep_fetch.core.errors import FetchError, PartialError
 from acestep_fetch.core.events import (
     BytesCompared,
+    BytesDropped,
     BytesReceived,
+    ComponentReady,
     Event,
     FileAdopted,
+    FileFailed,
     FileReused,
     FileVerified,
     ModelReady,
     PlanMade,
+    RunFailed,
     RunFinished,
     SourcesChosen,
 )
 from acestep_fetch.core.plain import plain_fields
+
+MOST_CODES: Final = 127  # an exit code above is a signal's
+_AGAIN: Final = "run the same command again"
 
 
 @dataclass(slots=True)
@@ -31,7 +38,11 @@ class Ledger:
     reused: int = 0
     bytes_fetched: int = 0
     bytes_reused: int = 0
+    bytes_compared: int = 0
+    bytes_dropped: int = 0
+    changed: bool = False
     by_source: Counter[str] = field(default_factory=Counter)
+    failed: dict[str, str] = field(default_factory=dict)  # message -> the file that it is about
     order: tuple[str, ...] = ()
     why: str = ""
 
@@ -40,6 +51,13 @@ class Ledger:
             case BytesReceived() | BytesCompared():
                 self.bytes_fetched += event.count
                 self.by_source[event.source] += event.count
+                self.bytes_compared += event.count if isinstance(event, BytesCompared) else 0
+            case BytesDropped():
+                self.bytes_dropped += event.count
+            case ComponentReady():
+                self.changed |= event.fetched
+            case FileFailed():
+                self.failed.setdefault(event.message, event.path)
             case FileVerified():
                 self.verified += 1
             case FileReused() | FileAdopted():
@@ -133,22 +151,25 @@ class Report:
         }
 
 
-def overall(errors: Sequence[FetchError], ready: int) -> FetchError | None:
-    """The one error a run ends with: partial success, else the gravest cause that no retry can help."""
-    if not errors:
-        return None
-    worst = min(errors, key=lambda e: (e.retryable, e.exit_code))
-    if not ready:
-        return worst
-    return PartialError(
-        f"{len(errors)} of {len(errors) + ready} models failed: {worst.message}",
-        hint=worst.hint or "run the same command again",
-        attempts=worst.attempts,
+def failure(error: FetchError, models: Mapping[str, str], ledger: Ledger) -> RunFailed:
+    """What is told of `error`, which a run with these `models` ended with."""
+    failed = [name for name, state in models.items() if state == "failed"]
+    return RunFailed(
+        error=error.name,
+        exit_code=error.exit_code,
+        retryable=error.retryable,
+        message=error.message,
+        hint=error.hint,
+        attempts=error.attempts,
+        model=failed[0] if len(failed) == 1 else None,
+        path=ledger.failed.get(error.message),
     )
 
 
 def finished(report: Report, ledger: Ledger) -> RunFinished:
-    """The last event of the run that came to `report`."""
+    """The last event of a run."""
+    error = report.error
+    stopped = report.exit_code > MOST_CODES
     return RunFinished(
         exit_code=report.exit_code,
         models=report.models,
@@ -158,7 +179,70 @@ def finished(report: Report, ledger: Ledger) -> RunFinished:
         bytes_reused=report.bytes_reused,
         by_source=report.by_source,
         seconds=report.seconds,
-        error=report.error.message if report.error else None,
-        hint=report.error.hint if report.error else None,
-        attempts=report.error.attempts if report.error else (),
+        error=error.message if error else None,
+        hint=error.hint if error else None,
+        attempts=error.attempts if error else (),
+        changed=ledger.changed,
+        retryable=stopped or bool(error and error.retryable),
+        avg_bps=average(report.bytes_fetched, report.seconds),
+        bytes_compared=ledger.bytes_compared,
+        bytes_dropped=ledger.bytes_dropped,
+    )
+
+
+def average(count: int, seconds: float) -> int:
+    return round(count / seconds) if seconds > 0 else 0
+
+
+def together(ends: Sequence[RunFinished]) -> RunFinished:
+    """What several runs, one after the other, came to. A stop ends them all; else `overall`'s rule holds."""
+    first, *others = ends
+    if not others:
+        return first
+    last, failed = ends[-1], [end for end in ends if end.exit_code]
+    models = {name: state for end in ends for name, state in end.models.items()}
+    ready = [end for end in ends if not end.exit_code]
+    worst = last if last.exit_code > MOST_CODES else min(failed, key=_gravity) if failed else first
+    fetched, seconds = sum(end.bytes_fetched for end in ends), sum(end.seconds for end in ends)
+    whole = replace(
+        worst,
+        models=models,
+        files_verified=sum(end.files_verified for end in ends),
+        files_reused=sum(end.files_reused for end in ends),
+        bytes_fetched=fetched,
+        bytes_reused=sum(end.bytes_reused for end in ends),
+        by_source=dict(sum((Counter(end.by_source) for end in ends), Counter[str]())),
+        seconds=seconds,
+        changed=any(end.changed for end in ends),
+        avg_bps=average(fetched, seconds),
+        bytes_compared=sum(end.bytes_compared for end in ends),
+        bytes_dropped=sum(end.bytes_dropped for end in ends),
+    )
+    if not (failed and ready) or last.exit_code > MOST_CODES:
+        return whole
+    return replace(
+        whole,
+        exit_code=PartialError.exit_code,
+        retryable=PartialError.retryable,
+        error=f"{len(failed)} of {len(ends)} models failed: {worst.error}",
+        hint=worst.hint or _AGAIN,
+    )
+
+
+def _gravity(error: FetchError | RunFinished) -> tuple[bool, int]:
+    """The least is the gravest: what no retry can help, and of that the lowest code."""
+    return error.retryable, error.exit_code
+
+
+def overall(errors: Sequence[FetchError], ready: int) -> FetchError | None:
+    """The one error a run ends with: partial success, else the gravest cause that no retry can help."""
+    if not errors:
+        return None
+    worst = min(errors, key=_gravity)
+    if not ready:
+        return worst
+    return PartialError(
+        f"{len(errors)} of {len(errors) + ready} models failed: {worst.message}",
+        hint=worst.hint or _AGAIN,
+        attempts=worst.attempts,
     )

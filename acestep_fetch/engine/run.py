@@ -222,14 +222,22 @@ class Run:
         return bool(job.targets)
 
     def _start(self, jobs: Sequence[Job]) -> None:
-        """The largest files come first: small ones would keep the few first connections from getting up to speed."""
+        """The first model's files come first, and of these the largest: small ones would keep the few first connections
+        from getting up to speed."""
+        for job in jobs:
+            job.transfer.turn = min((self._turn(component) for component, _ in job.targets), default=0)
         small = [job for job in jobs if job.transfer.small and not self._context.options.jobs]
         if len(small) == len(jobs):
             self._moving.set()
-        large = sorted((job for job in jobs if job not in small), key=lambda job: job.transfer.file.size, reverse=True)
+        large = sorted(
+            (job for job in jobs if job not in small), key=lambda job: (job.transfer.turn, -job.transfer.file.size)
+        )
         for number, job in enumerate(large):
             self._group.create_task(self._carry(job, leads=not number), name=job.transfer.label)
         self._group.create_task(self._take_smalls(small), name="small files")
+
+    def _turn(self, component: Component) -> int:
+        return next(n for n, work in enumerate(self._works) if component in work.components)
 
     async def _take_smalls(self, jobs: Sequence[Job]) -> None:
         await self._moving.wait()
@@ -350,7 +358,7 @@ class Run:
         if work.record:
             error = work.record.lost(component.label(path), next(f for f in component.wanted if f.path == path), error)
         component.error = error
-        self._context.emit(FileFailed(component.label(path), error.name, error.message))
+        self._context.emit(FileFailed(component.label(path), error.name, error.message, error.retryable))
         for job in self._planner.jobs.values():
             if all(target.error for target, _ in job.targets):
                 job.transfer.fail(error)
@@ -371,9 +379,8 @@ class Run:
     def _fail(self, work: ModelWork, error: FetchError) -> None:
         if not work.settled:
             work.error = error
-            self._context.emit(
-                ModelFailed(work.model.name, error.name, error.exit_code, error.message, error.hint, error.attempts)
-            )
+            facts = (error.exit_code, error.message, error.hint, error.attempts, error.retryable)
+            self._context.emit(ModelFailed(work.model.name, error.name, *facts))
             self._settled.set()
 
     def _drain_warnings(self) -> None:

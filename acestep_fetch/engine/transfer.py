@@ -94,6 +94,7 @@ class Transfer:
     label: str  # for people: the first path that it is for
     places: dict[HubName, Place]
     proven: set[HubName] = field(default_factory=set)  # of these, the ones listed with an equal digest
+    turn: int = 0  # of the models that want it, the place of the first: what it wants comes before what others do
     movable: bool = False  # the other hub has another version that could be taken instead
     part: PartFile | None = None
     state: State = State.OPEN

@@ -1,11 +1,13 @@
 """What is to be fetched, what is under way, and what an idle connection should do next.
 
 Spans are chosen, not files: a small file, the next span near a frontier, the tail of the flight that would end last,
-or its last bytes a second time.
+or its last bytes a second time. Of several models the first has its turn until nothing more of it is missing, so that
+they become ready one by one; the next one's files are what keeps a connection busy that it has no use for.
 """
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
@@ -26,6 +28,7 @@ _OVERLAP: Final = 0.3  # seconds for which two flights share a turn, at the most
 _ROUND_TRIPS: Final = 1.5
 _TOO_YOUNG: Final = 0.3  # seconds in which a flight need not show what it can do
 _MOST_HEDGES: Final = 4  # at once
+_NO_TURN: Final = 1 << 30
 _LOOK_AT: Final = 64  # small files an idle worker looks at before it gives way
 _MANY: Final = 64  # small files that are worth more connections than the pace,
 _TINY: Final = 128 * 1024  # bytes: because they wait for round trips, not for bandwidth
@@ -40,7 +43,7 @@ class Workload:
         self._context, self._wake = context, wake
         self._limited = context.options.limit_rate is not None
         self._large = list[Transfer]()
-        self._small = deque[Transfer]()
+        self._small = dict[int, deque[Transfer]]()  # by turn; none of them is empty
         self._flights = dict.fromkeys(list[Flight]())  # in the order in which they took off
         self._smalls = Counter[HubName]()  # flights of small files, by source
         self._spare = Counter[HubName]()  # flights beyond the pace, by source
@@ -55,9 +58,9 @@ class Workload:
         transfer.wake = self._wake
         self.open.add(transfer)
         if transfer.small:
-            self._small.append(transfer)
+            self._queue(transfer)
         else:
-            self._large.append(transfer)
+            insort(self._large, transfer, key=lambda t: (t.turn, -t.file.size))
         self._wake()
 
     def settle(self, transfer: Transfer) -> None:
@@ -90,7 +93,7 @@ class Workload:
         elif flight.hedge:
             self._leave_to_hedge(flight, flight.hedge)
         elif transfer.open and transfer.small:
-            self._small.append(transfer)
+            self._queue(transfer)
             self._wake()
         elif transfer.open and flight.owed:
             transfer.missing.add(flight.owed)
@@ -154,35 +157,59 @@ class Workload:
         files, where there are many of them and nothing large to fetch.
         """
         if spare:
-            busy = len(self._small) < _MANY or any(transfer.missing for transfer in self._large)
+            busy = sum(map(len, self._small.values())) < _MANY or any(transfer.missing for transfer in self._large)
             if (flight := None if busy else self._small_file(source, _TINY)) is not None:
                 flight.spare = True
             return flight
         share = 0 if source.pace.speeds_up else max(1, source.pace.limit // _SMALL_SHARE)
         enough = self._smalls[source.name] >= share
-        large = self._large_span(source) if enough else None
+        turn = self._turn
+        large = self._large_span(source) if enough and min(self._small, default=turn) >= turn else None
         return (
             large
-            or self._small_file(source)
+            or self._small_file(source, until=turn)
             or self._large_span(source)
+            or self._small_file(source, after=turn)
             or self._stolen(source)
             or self._hedging(source)
         )
 
-    def _small_file(self, source: Source, largest: int = SMALL) -> Flight | None:
+    def _queue(self, small: Transfer) -> None:
+        self._small.setdefault(small.turn, deque()).append(small)
+
+    @property
+    def _turn(self) -> int:
+        """Whose turn it is of the models that lack bytes of large files: all of them, if none does."""
+        return min((t.turn for t in self._large if t.open and t.missing), default=_NO_TURN)
+
+    def _small_file(
+        self, source: Source, largest: int = SMALL, *, after: int = -1, until: int = _NO_TURN
+    ) -> Flight | None:
+        """The next one, of these turns."""
         if self._smalls[source.name] >= source.hub.resolver_slots:
             return None  # it would only wait for the others
-        for _ in range(min(len(self._small), _LOOK_AT)):
-            transfer = self._small.popleft()
-            if not transfer.open:
-                continue
-            if transfer.file.size <= largest and self._serves(source, transfer):
-                return self._flight(transfer, source, 0, transfer.file.size)
-            self._small.append(transfer)
+        looks = _LOOK_AT
+        for turn in sorted(turn for turn in self._small if after < turn <= until):
+            queue = self._small[turn]
+            for _ in range(min(len(queue), looks)):
+                looks -= 1
+                transfer = queue.popleft()
+                if not transfer.open:
+                    continue
+                if transfer.file.size <= largest and self._serves(source, transfer):
+                    self._forget_empty(turn)
+                    return self._flight(transfer, source, 0, transfer.file.size)
+                queue.append(transfer)
+            self._forget_empty(turn)
         return None
 
+    def _forget_empty(self, turn: int) -> None:
+        if not self._small[turn]:
+            del self._small[turn]
+
     def _large_span(self, source: Source) -> Flight | None:
-        unassigned = sum(len(transfer.missing) for transfer in self._large if transfer.open)
+        turn = self._turn
+        unassigned = sum(len(t.missing) for t in self._large if t.open and t.turn == turn)  # it shall end together
         sources = [other for other in self.sources.values() if not other.score.is_suspect]
         together = sum(other.score.speed * max(1, other.active) for other in sources)
         connections = sum(other.pace.limit for other in sources)

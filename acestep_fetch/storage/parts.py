@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,7 @@ class PartFile:
         self.path, self.size, self.digest = path, size, digest
         self.lost = lost  # what of an earlier run cannot be used, and why; for people
         self.pieces = {piece.span.start: piece for piece in held}
+        self._inherited = set(self.pieces)  # where the pieces of an earlier run start
         self._covered = SpanSet(piece.span for piece in held)
         self._fd, self._journal = fd, journal
         self._lock = threading.Lock()
@@ -116,6 +118,19 @@ class PartFile:
         first = span.start - PIECE  # no piece is longer
         for start in [s for s in self.pieces if first < s < span.stop and self.pieces[s].span.stop > span.start]:
             del self.pieces[start]
+            self._inherited.discard(start)
+
+    @property
+    def origin(self) -> tuple[dict[str, int], int]:
+        """Of the bytes that are held: how many each source has brought since the part was opened, and how many were
+        there before."""
+        by_source, before = Counter[str](), 0
+        for start, piece in self.pieces.items():
+            if start in self._inherited:
+                before += len(piece.span)
+            else:
+                by_source[piece.source] += len(piece.span)
+        return dict(by_source), before
 
     def sync(self) -> None:
         """Data first, then the journal that speaks of it."""

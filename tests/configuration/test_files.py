@@ -143,7 +143,7 @@ def test_a_folders_files_cannot_send_anything_elsewhere(key: str, overruled: boo
 def test_every_address_and_every_secret_is_among_those_that_a_folder_cannot_set() -> None:
     """A new setting that leads somewhere is to be thought about."""
     closed = {setting.key for setting in SETTINGS if setting.folder is not Folder.MAY}
-    assert closed == {*SENDS, "token", "ms-token"}
+    assert closed == {*SENDS, "token", "ms-token", "summary-file"}
     assert {s.key for s in SETTINGS if s.metavar in ("URL", "HOSTS", "TOKEN") or s.is_secret} <= closed
 
 

@@ -9,7 +9,7 @@ from acestep_fetch.core.events import Event
 
 # Name -> fields; in brackets those that may be left out. A name or field that goes breaks somebody's script.
 STREAM = {
-    "start": "version directory models",
+    "start": "version directory models [command]",
     "probe": "source ok seconds detail endpoint",
     "sources": "order why",
     "source_joined": "source",
@@ -23,16 +23,18 @@ STREAM = {
     "switch": "path source to at why",
     "piece_repaired": "path start stop culprit",
     "file_reused": "path size",
+    "file_checked": "path size condition why",
     "file_adopted": "path size origin way",
-    "file_done": "path size digest by_source seconds",
-    "file_failed": "path error message",
+    "file_done": "path size digest by_source seconds [held] [copied]",
+    "file_failed": "path error message [retryable]",
     "component_moved": "component source to why",
-    "component_ready": "component files size",
+    "component_ready": "component files size [fetched]",
     "model_ready": "model folders files size fetched",
-    "model_failed": "model error exit_code message hint [attempts]",
+    "model_failed": "model error exit_code message hint [attempts] [retryable]",
     "waiting": "why seconds [done] [total]",
     "summary": "exit_code models files_verified files_reused bytes_fetched bytes_reused by_source seconds "
-    "[error] [hint] [attempts]",
+    "[error] [hint] [attempts] [changed] [retryable] [avg_bps] [bytes_compared] [bytes_dropped]",
+    "error": "error exit_code retryable message hint attempts model path",
 }
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from acestep_fetch.core import events as ev
 from acestep_fetch.core.model import HubName
-from acestep_fetch.display.jsonl import JsonLines, plain_data
+from acestep_fetch.core.plain import plain_data
+from acestep_fetch.display.jsonl import JsonLines
 from acestep_fetch.display.plain import Plain, progress_line
 from acestep_fetch.display.pump import Heard, Painter, Tick
 from acestep_fetch.display.quiet import Quiet

@@ -79,6 +79,8 @@ def test_several_models_are_told_as_they_get_ready() -> None:
     assert told(events) == [
         ("good", "a ready · 2 files, 1.0 GB"),
         ("bad", "b: no hub has it"),
+        ("row", "a  ready"),
+        ("row", "b  failed  no hub has it"),
         ("info", "1 of 2 models ready in 3.2 s · 4 files verified · 4.8 GB fetched, 1.5 GB reused"
                  " · all from Hugging Face"),
     ]  # fmt: skip
@@ -106,11 +108,13 @@ def test_every_event_can_be_told(run: list[ev.Event]) -> None:
         ev.SourceSwitched("p", "huggingface", "", 5, "404"), ev.PieceRepaired("p", 0, 8, "disk"),
         ev.FileFailed("p", "integrity", "m"), ev.ComponentMoved("vae", "huggingface", "modelscope", "404"),
         ev.Waiting("w", 60.0), ev.BytesCompared("p", "modelscope", 5), ev.FileAdopted("p", 5, "/o", "copy"),
+        ev.FileChecked("p", 5, "damaged", "w"), ev.RunFailed("integrity", 6, False, "m", None, (), None, None),
     ]  # fmt: skip
     seen = {type(event) for event in (*run, *rest)} | {ev.ModelFailed}
     declared = {kind for kind in vars(ev).values() if isinstance(kind, type) and issubclass(kind, ev.Event)}
     assert seen == declared - {ev.Event}
-    assert len(told(rest)) == len(rest) - 3  # dropped bytes and adopted files are details, compared ones only a figure
+    # Dropped bytes and adopted files are details, compared ones only a figure; checks are printed, errors told last.
+    assert len(told(rest)) == len(rest) - 5
 
 
 def test_foreign_text_is_made_harmless() -> None:

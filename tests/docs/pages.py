@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
-import pytest
-
 from acestep_fetch.cli.commands import BY_NAME
 from acestep_fetch.core.errors import UsageError
 from tests.end_to_end.conftest import CODE, Hubs
@@ -138,15 +136,6 @@ class Box:
     def told(self) -> list[str]:
         file = self.root / "told"
         return file.read_text().splitlines() if file.exists() else []
-
-
-def playable(*wanted: Block) -> None:
-    """Ends a test whose commands this version does not have; that they are on a page all the same is a failure of
-    `test_pages`."""
-    for each in wanted:
-        for words in each.command_lines:
-            if wrong := misunderstood(words):
-                pytest.xfail(f"{each.page}: acestep-fetch {shlex.join(words)}: {wrong}")
 
 
 def files_below(folder: Path) -> Iterator[Path]:

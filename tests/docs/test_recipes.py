@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from acestep_fetch.core.model import HubName
-from tests.docs.pages import Box, block, blocks, playable
+from tests.docs.pages import Box, block, blocks
 from tests.end_to_end.conftest import hubs
 from tests.reference import table_below
 from tests.support.faults import Rule, Status
@@ -91,7 +91,6 @@ def test_the_codes_that_end_it_are_those_of_the_readme() -> None:
 
 def test_docker(box: Box, roots: dict[HubName, Path]) -> None:
     docker = block(PAGE, "Docker", "dockerfile")
-    playable(docker)
     (box.root / "run/secrets").mkdir(parents=True)
     (box.root / "build").mkdir()
     locked = box.run(["acestep-fetch", "lock", "-o", str(box.root / "build/acestep-fetch.lock")])
@@ -141,7 +140,6 @@ def test_kubernetes(number: int, box: Box, roots: dict[HubName, Path]) -> None:
     assert {mount["name"] for each in pod["containers"] for mount in each["volumeMounts"]} == volumes
     command = [box.moved(word.replace("=", " ", 1) if word.startswith("--") else word) for word in container["args"]]
     command = [*container["command"], *(part for word in command for part in word.split(" "))]
-    needs(command[1:])
     log = box.root / "dev/termination-log"
     log.parent.mkdir()
     log.touch()  # kubelet makes the file
@@ -159,14 +157,6 @@ def test_kubernetes(number: int, box: Box, roots: dict[HubName, Path]) -> None:
     assert box.hubs.sent == sent
 
 
-def needs(words: list[str]) -> None:
-    """As `playable`, for words that stand on no shell's line."""
-    from tests.docs.pages import misunderstood
-
-    if wrong := misunderstood(words):
-        pytest.xfail(f"{PAGE}: {wrong}")
-
-
 def test_slurm_ranks_share_one_download(box: Box, roots: dict[HubName, Path]) -> None:
     played = box.play(block(PAGE, "Slurm", "sh").text)
     assert played.returncode == 0, played.stderr
@@ -178,7 +168,6 @@ def test_slurm_ranks_share_one_download(box: Box, roots: dict[HubName, Path]) ->
 
 def test_slurm_with_the_network_at_the_login_node_only(box: Box) -> None:
     here = block(PAGE, "Slurm", "sh", 1)
-    playable(here)
     export, login, job = here.text.splitlines()
     assert box.play(f"{export}\n{job}").returncode == 11
     assert box.told == []
@@ -220,7 +209,6 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
 
 def test_cloud_init(box: Box, roots: dict[HubName, Path]) -> None:
     here = block(PAGE, "cloud-init", "yaml")
-    playable(here)
     assert here.text.startswith("#cloud-config\n")
     told = yaml.safe_load(here.text)
     *_, line = told["runcmd"]
@@ -233,7 +221,6 @@ def test_cloud_init(box: Box, roots: dict[HubName, Path]) -> None:
 
 def test_ansible(box: Box, roots: dict[HubName, Path]) -> None:
     here = block(PAGE, "Ansible", "yaml")
-    playable(here)
     fetch, look = yaml.safe_load(here.text)
 
     def task(one: dict[str, Any]) -> subprocess.CompletedProcess[str]:
@@ -259,7 +246,6 @@ def test_ansible(box: Box, roots: dict[HubName, Path]) -> None:
 @pytest.mark.parametrize("number", [0, 1])
 def test_runpod(number: int, box: Box, roots: dict[HubName, Path]) -> None:
     here = block(PAGE, "RunPod, vast.ai", "sh", number)
-    playable(here)
     for _ in "once", "again":
         played = box.play(here.text)
         assert played.returncode == 0, played.stderr
@@ -308,7 +294,6 @@ def test_a_bucket(box: Box, roots: dict[HubName, Path]) -> None:
 
 def test_a_box_without_a_network(box: Box, roots: dict[HubName, Path]) -> None:
     needs_, create, take = (block(PAGE, "A box without a network", "sh", number) for number in range(3))
-    playable(needs_, create, take)
     away = "export HF_ENDPOINT=http://127.0.0.1:9 MODELSCOPE_ENDPOINT=http://127.0.0.1:9\n"
     inside = f"export ACESTEP_CHECKPOINTS_DIR={box.root}/inside\n{away}"
     for script in (inside + needs_.text, create.text, inside + take.text):
