@@ -9,17 +9,25 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acestep_fetch import __version__
 from acestep_fetch.catalogue import Model, load_catalogue
 from acestep_fetch.catalogue.models import MAIN
-from acestep_fetch.core.errors import FetchError, UsageError
+from acestep_fetch.core.bundle import BUNDLE_NAME, Needs
+from acestep_fetch.core.errors import FetchError, LockedError, UsageError
 from acestep_fetch.core.events import Event, Listener, Note, RunFinished, RunStarted
-from acestep_fetch.engine.readiness import look
+from acestep_fetch.core.lock import LOCK_NAME, Lock
+from acestep_fetch.engine.needs import find_needs
+from acestep_fetch.engine.readiness import Ready, look, not_ready
+from acestep_fetch.engine.received import lock_received, refuse_changes
+from acestep_fetch.engine.recorded import Record, record_of, record_of_lock
 from acestep_fetch.engine.report import Ledger, Report, overall
 from acestep_fetch.options import Options
+from acestep_fetch.storage import platform
 from acestep_fetch.storage.layout import Layout, choose_folder
+from acestep_fetch.storage.lockfile import read_lock, write_lock
 from acestep_fetch.storage.receipts import Receipt
 
 if TYPE_CHECKING:
@@ -29,7 +37,18 @@ if TYPE_CHECKING:
     from acestep_fetch.engine.plan import Plan
     from acestep_fetch.engine.session import Session
 
-__all__ = ["Report", "fetch", "fetch_async", "plan", "plan_of", "up_to_date", "wanted_models"]
+__all__ = [
+    "Report",
+    "fetch",
+    "fetch_async",
+    "lock",
+    "lock_async",
+    "needs",
+    "plan",
+    "plan_of",
+    "up_to_date",
+    "wanted_models",
+]
 
 
 def fetch(options: Options | None = None, listener: Listener | None = None) -> Report:
@@ -43,29 +62,38 @@ def fetch(options: Options | None = None, listener: Listener | None = None) -> R
 
 
 def up_to_date(options: Options, listener: Listener | None = None) -> Report | None:
-    """The report of a run with nothing to do; None (and nothing told) where there is something to do.
+    """The report of a run with nothing to do, or nothing that it may do (`Options.offline`, a lock without the model);
+    None (and nothing told) where there is something to do.
 
-    Opens no socket, not even an event loop's. Raises `UsageError` for an unknown name.
+    Opens no socket, not even an event loop's. Raises `UsageError` for an unknown name and a lock that cannot be read.
     """
     began, ledger = time.monotonic(), Ledger()
     folder, note = choose_folder(options.directory)
-    models = wanted_models(options)
-    found = {model.name: ready for model in models if (ready := look(model, Layout(folder), options))}
-    missing = [model for model in models if model.name not in found]
-    if not found or not all(options.all_models and model.announced for model in missing):
-        return None  # what is only announced is asked for again when there is something else to ask
+    layout, models = Layout(folder), wanted_models(options)
+    found, error = dict[str, Ready](), None
+    try:
+        records = _locked_records(options, models)
+        found = {m.name: ready for m in models if (ready := look(m, layout, options, records.get(m.name)))}
+        missing = [model for model in models if model.name not in found]
+        if not found or not all(options.all_models and model.announced for model in missing):
+            if not options.offline:
+                return None  # what is only announced is asked for again when there is something else to ask
+            error = not_ready(missing, layout, options, records)
+    except LockedError as exc:
+        error = exc
     tell = _teller(ledger, listener)
-    tell(RunStarted(__version__, str(folder), tuple(found)))
+    tell(RunStarted(__version__, str(folder), tuple(m.name for m in models) if error else tuple(found)))
     for event in [*([Note("info", note)] if note else []), *(e for ready in found.values() for e in ready.events)]:
         tell(event)
     report = Report(
-        exit_code=0,
-        models=dict.fromkeys(found, "ready"),
+        exit_code=error.exit_code if error else 0,
+        models={m.name: "ready" if m.name in found else "failed" for m in models if error or m.name in found},
         folders=tuple(folder for ready in found.values() for folder in ready.folders),
         bytes_fetched=0,
         bytes_reused=ledger.bytes_reused,
         by_source={},
         seconds=time.monotonic() - began,
+        error=error,
     )
     tell(_finished(report, ledger))
     return report
@@ -100,6 +128,93 @@ class Host:
     stop_code: int = 130
 
 
+def lock(
+    path: Path | None = None,
+    options: Options | None = None,
+    listener: Listener | None = None,
+    *,
+    update: bool = False,
+) -> Lock:
+    """Writes down which bytes the models are that `options` name (with nothing named: those of the lock at `path`, else
+    main), and returns it. The hubs are asked for their lists; `Options.offline` takes what was received here.
+
+    Raises `LockedError` where a lock at `path` says something else and is not to be `update`d, and the `FetchError` of
+    a model that cannot be locked.
+    """
+    path, options = path or Path(LOCK_NAME), options or Options.from_environment()
+    return _written(path, *relocked(path, options, listener), update=update)
+
+
+async def lock_async(
+    path: Path | None = None,
+    options: Options | None = None,
+    listener: Listener | None = None,
+    *,
+    update: bool = False,
+) -> Lock:
+    """`lock` inside a running event loop."""
+    path, options = path or Path(LOCK_NAME), options or Options.from_environment()
+    old, models = _to_lock(path, options)
+    if options.offline:
+        new = lock_received(models, Layout(choose_folder(options.directory)[0]), options)
+    else:
+        new = await _lock_listed(models, options, old or Lock(), listener)
+    return _written(path, old, (old or Lock()).updated(new.models), update=update)
+
+
+def relocked(path: Path, options: Options, listener: Listener | None = None) -> tuple[Lock | None, Lock]:
+    """The lock at `path` (None for none), and what `lock` would write there."""
+    old, models = _to_lock(path, options)
+    if options.offline:  # without an event loop, which has a socket of its own
+        new = lock_received(models, Layout(choose_folder(options.directory)[0]), options)
+    else:
+        from acestep_fetch.transport.lookups import run_async
+
+        new = run_async(_lock_listed(models, options, old or Lock(), listener))
+    return old, (old or Lock()).updated(new.models)
+
+
+def _to_lock(path: Path, options: Options) -> tuple[Lock | None, Sequence[Model]]:
+    """The lock that is there, and the models that are to be looked at."""
+    old = read_lock(path) if path.exists() else None
+    same = old is not None and not (options.models or options.all_models)
+    return old, wanted_models(replace(options, lock=path if same else None))
+
+
+def _written(path: Path, old: Lock | None, new: Lock, *, update: bool) -> Lock:
+    if old is not None and not update:
+        refuse_changes(path, old, new)
+    if new != old:
+        write_lock(path, new)
+    return new
+
+
+def needs(options: Options, tell: Callable[[str], None] = lambda path: None) -> Needs:
+    """What the models that `options` name lack to be ready here: by `Options.lock` to the byte. Opens no socket; reads
+    the files that no receipt speaks for, and `tell`s which.
+
+    Raises `UsageError`, `LockedError` for a model that the lock lacks, and what the disk refuses as `DiskError`.
+    """
+    models, layout = wanted_models(options), Layout(choose_folder(options.directory)[0])
+    lock = read_lock(options.lock) if options.lock else None
+    try:
+        return find_needs(models, layout, options, lock, _locked_records(options, models), tell)
+    except OSError as exc:
+        raise platform.explain(exc, exc.filename or layout.root) from exc
+
+
+async def _lock_listed(models: Sequence[Model], options: Options, old: Lock, listener: Listener | None) -> Lock:
+    from acestep_fetch.engine.context import Context
+    from acestep_fetch.engine.locking import lock_listed
+    from acestep_fetch.engine.session import unwrapped
+    from acestep_fetch.storage.threads import Disk
+
+    with Disk() as disk:
+        context = Context(options, Layout(choose_folder(options.directory)[0]), disk, _teller(Ledger(), listener))
+        async with _connect(options) as network, unwrapped():
+            return await lock_listed(models, network, old, context)
+
+
 async def fetch_async(
     options: Options | None = None,
     listener: Listener | None = None,
@@ -107,6 +222,7 @@ async def fetch_async(
     host: Host | None = None,
     record: Receipt | None = None,
     lists: Sequence[Receipt] = (),
+    bundle: Path | None = None,
 ) -> Report:
     """Makes the models that `options` names ready, and reports.
 
@@ -115,8 +231,11 @@ async def fetch_async(
     is still told, with the exit code of a stop. A listener that raises is logged and otherwise ignored.
 
     `record` is what a model was when it was fetched: it is made that again, from wherever its bytes can still be had,
-    whatever the hubs have by now. `options` name that one model then. `lists` say what models must hold (a lock does)
-    where `options.adopt_only` is set: no hub is asked about these.
+    whatever the hubs have by now. `options` name that one model then, and a lock of theirs is not looked at. `lists`
+    say what models must hold where `options.adopt_only` is set: no hub is asked about these.
+
+    `bundle` is a folder that `acestep_fetch.engine.packing` made: its models are made ready from it, and no hub is
+    asked. What `options` say of models, locks and hubs is not looked at then.
 
     A run that stands still without a reason ends with `StuckError`. Where the event loop itself is blocked, or the end
     stands still too, nothing can end it but a `host`; without one, that is logged.
@@ -130,6 +249,24 @@ async def fetch_async(
     from acestep_fetch.storage.threads import Disk
 
     options = options or Options.from_environment()
+    if bundle:
+        options = replace(
+            options,
+            lock=bundle / BUNDLE_NAME,
+            offline=False,
+            models=(),
+            all_models=False,
+            skip_main=False,
+            include=(),
+            exclude=(),
+            revision=None,
+            force=False,
+            dry_run=False,
+        )
+    if record:
+        options = replace(options, lock=None)
+    if options.offline and (report := up_to_date(options, listener)):
+        return report
     folder, note = choose_folder(options.directory)
     ledger, began = Ledger(), time.monotonic()
     with Disk() as disk:
@@ -161,7 +298,9 @@ async def fetch_async(
             context.emit(RunStarted(__version__, str(folder), tuple(model.name for model in models)))
             if note:
                 context.emit(Note("info", note))
-            session = Session(context, models, lambda: _connect(options), record, lists)
+            records = _locked_records(options, models) if record is None else {record.model: record_of(record)}
+            known = {name: each for name, each in records.items() if each}
+            session = Session(context, models, lambda: _connect(options), known, lists, bundle)
             async with watchdog:
                 await in_order(session.run(), context, hurry)
         except FetchError as exc:
@@ -200,8 +339,12 @@ def _teller(ledger: Ledger, listener: Listener | None) -> Listener:
 
 
 def wanted_models(options: Options) -> Sequence[Model]:
-    """What to make ready, main first as upstream does. Raises `UsageError` for an unknown name."""
+    """What to make ready, main first as upstream does; where a lock is given and nothing named, what that has. Raises
+    `UsageError` for an unknown name and a lock that cannot be read."""
     catalogue = load_catalogue()
+    if options.lock and not (options.models or options.all_models):
+        named = catalogue.bring(model.repo for model in read_lock(options.lock).models)
+        return tuple(model for model in named if not (options.skip_main and model.name == MAIN))
     models = catalogue.models if options.all_models else catalogue.bring(options.models or (MAIN,))
     main = catalogue.find(MAIN)
     others = tuple(model for model in models if model != main)
@@ -211,6 +354,29 @@ def wanted_models(options: Options) -> Sequence[Model]:
             hint="name another model (--model)",
         )
     return others if options.skip_main else (main, *others)
+
+
+def _locked_records(options: Options, models: Sequence[Model]) -> dict[str, Record | None]:
+    """What `options.lock` says of each of `models`; nothing where there is no lock. Raises `UsageError`, and
+    `LockedError` where it lacks one (that is published)."""
+    if options.lock is None:
+        return {}
+    if options.revision:
+        raise UsageError("--revision and a lock exclude each other", hint="the lock names the commits already")
+    lock, records = read_lock(options.lock), dict[str, Record | None]()
+    for model in models:
+        found = lock.find(model.name)
+        if found and found.repo == str(model.repo):
+            records[model.name] = record_of_lock(found, options.lock.name)
+        elif found or not (options.all_models and model.announced):
+            has = f"has it as {found.repo}" if found else "does not have it"
+            raise LockedError(
+                f"{model.name} ({model.repo}): {options.lock} {has}",
+                hint=f"`acestep-fetch lock --update --skip-main --model {model.repo}` adds it"
+                if model.name != MAIN
+                else "--skip-main leaves it out, `acestep-fetch lock --update --model main` adds it",
+            )
+    return records
 
 
 @asynccontextmanager

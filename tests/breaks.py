@@ -43,6 +43,8 @@ class Break:
 
 
 ROWS: Final = "tests/corpus/test_rows.py"
+LOCKS: Final = "tests/cli/test_lock.py"
+BUNDLES: Final = "tests/cli/test_bundle.py"
 SECRETS: Final = "tests/secrets/test_rows.py"
 
 BREAKS: Final = (
@@ -138,7 +140,7 @@ BREAKS: Final = (
         "receipts always believed",
         "A receipt is believed only for files that are as it says",
         "acestep_fetch/storage/receipts.py",
-        "if (found.st_size, found.st_mtime_ns) != (file.size, file.mtime_ns):",
+        "if found.st_size != file.size or not is_same_time(found.st_mtime_ns, file.mtime_ns):",
         "if found.st_size < 0:",
         ("tests/storage/test_receipts.py", "tests/cli/test_upkeep.py"),
     ),
@@ -317,6 +319,78 @@ BREAKS: Final = (
         "            memory.write(arguments)\n",
         "            memory.tell()\n",
         (f"{SECRETS}::--token",),
+    ),
+    Break(
+        "a lock's second digest",
+        "Under a lock, bytes have every digest that it gives",
+        "acestep_fetch/engine/recorded.py",
+        "self.files, snapshots, _nothing, strict=True)",
+        "self.files, snapshots, _nothing, strict=False)",
+        (f"{LOCKS}::contradict",),
+    ),
+    Break(
+        "another version for a lock",
+        "Under a lock, no file is taken in another version",
+        "acestep_fetch/engine/recorded.py",
+        "self.files, snapshots, _nothing, strict=True)",
+        "self.files, snapshots, may_drift, strict=True)",
+        (f"{LOCKS}::no_hub_has_any_more",),
+    ),
+    Break(
+        "ready whatever the lock says",
+        "A model that is ready in another version than the lock's is not ready",
+        "acestep_fetch/engine/readiness.py",
+        "if found is None or (record and record.lock and not _is_as_locked(found[0], record)):",
+        "if found is None:",
+        (f"{LOCKS}::ready_in_another_version",),
+    ),
+    Break(
+        "a late hub under a lock",
+        "A hub that could not be asked may still have what the lock says",
+        "acestep_fetch/engine/recorded.py",
+        "if unasked := [hub.title for hub, error in refusals.items() if isinstance(error, NetworkError)]:",
+        "if unasked := list[str]():",
+        (f"{LOCKS}::cannot_be_asked",),
+    ),
+    Break(
+        "small file of a bundle unproven",
+        "A file under its final name has the digest that a lock lists, wherever it comes from",
+        "acestep_fetch/engine/unpacking.py",
+        "        if not digests.agrees_with(transfer.file):\n            raise await",
+        "        if not digests:\n            raise await",
+        (f"{BUNDLES}::lies",),
+    ),
+    Break(
+        "large file of a bundle unproven",
+        "A file under its final name has the digest that a lock lists, wherever it comes from",
+        "acestep_fetch/engine/unpacking.py",
+        "            if not digests.agrees_with(transfer.file):\n                error",
+        "            if not digests:\n                error",
+        (f"{BUNDLES}::lied_about",),
+    ),
+    Break(
+        "held pieces believed by an import",
+        "A piece of an earlier run is believed only where its checksum holds",
+        "acestep_fetch/engine/unpacking.py",
+        "if not await self._context.on_hasher(part.path, part.holds, piece):",
+        "if False:",
+        (f"{BUNDLES}::out_of_date",),
+    ),
+    Break(
+        "damaged bytes kept by an import",
+        "What came from a damaged volume is not kept",
+        "acestep_fetch/engine/unpacking.py",
+        "            if extent.volume in self._bad:\n                await",
+        "            if False:\n                await",
+        (f"{BUNDLES}::bad_volume",),
+    ),
+    Break(
+        "rotten files packed",
+        "A bundle has only bytes that are what they were when they were verified",
+        "acestep_fetch/engine/packing.py",
+        "if digest.hexdigest() != content.sha256:",
+        "if False:",
+        (f"{BUNDLES}::rotted",),
     ),
 )
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, Final
 
 from acestep_fetch.configuration.files import everything, fields_of
@@ -15,6 +16,7 @@ from acestep_fetch.configuration.layers import Said, flags, resolve
 from acestep_fetch.configuration.settings import AUTO, BY_KEY, SETTINGS, Kind, Scope
 from acestep_fetch.configuration.values import expanded
 from acestep_fetch.core.errors import UsageError
+from acestep_fetch.core.lock import LOCK_NAME
 from acestep_fetch.core.secrecy import Secret
 from acestep_fetch.options import Options
 
@@ -60,7 +62,7 @@ def command_parser(name: str, description: str, examples: str) -> Parser:
     """The parser of ``acestep-fetch NAME``; `examples` are command lines, one below the other."""
     return Parser(
         prog=f"acestep-fetch {name}",
-        description=description,
+        description=fill(description, 80),
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -94,13 +96,31 @@ def add_json(to: argparse._ActionsContainer) -> None:
     to.add_argument("--json", action="store_true", help="a JSON document on stdout, for programs")
 
 
-def add_selection(to: argparse._ActionsContainer) -> None:
-    """Which models, and which of their files."""
+def add_models(to: argparse._ActionsContainer) -> None:
+    """Which models, and of which revision."""
     add_setting(to, "model")
     add_setting(to, "all")
     add_gpu(to)
-    for key in ("skip-main", "include", "exclude", "revision"):
-        add_setting(to, key)
+    add_setting(to, "skip-main")
+    add_setting(to, "revision")
+
+
+def add_selection(to: argparse._ActionsContainer) -> None:
+    """Which models, and which of their files."""
+    add_models(to)
+    add_setting(to, "include")
+    add_setting(to, "exclude")
+
+
+def add_lock(to: argparse._ActionsContainer) -> None:
+    """Nothing but recorded bytes, or no byte at all."""
+    add_setting(to, "locked")
+    add_setting(to, "lock")
+    add_offline(to)
+
+
+def add_offline(to: argparse._ActionsContainer) -> None:
+    add_setting(to, "offline")
 
 
 def add_gpu(to: argparse._ActionsContainer) -> None:
@@ -150,6 +170,8 @@ def options_of(given: argparse.Namespace) -> Options:
         values["models"] = (*models, *_for_gpu(gpu, told.get("all"), quiet=bool(vars(given).get("quiet"))))
     if adopt := told.get("adopt"):
         values["adopt"] = _adopted(adopt)
+    if (locked := told.get("locked")) and locked.value and "lock" not in told:
+        values["lock"] = Path(LOCK_NAME)
     return Options(**values)  # type: ignore[arg-type]  # as the table has it
 
 

@@ -11,6 +11,7 @@ from acestep_fetch.cli.arguments import (
     Parser,
     add_adoption,
     add_folder,
+    add_lock,
     add_output,
     add_selection,
     add_setting,
@@ -45,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     )
     what = top.add_argument_group("what to fetch (nothing named: the main model)")
     add_selection(what)
+    add_lock(what)
     what.add_argument("-l", "--list", action="store_true", help="show the models and end")
     add_setting(what, "force")
     add_setting(what, "dry-run")

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
 from acestep_fetch.core.errors import FetchError
 
 VERSION: Final = 1  # of the documents; fields may be added to it, and keep their meaning
+
+
+def print_text(text: str) -> None:
+    """Prints lines for other programs: UTF-8, whatever the terminal's encoding is, and ``\\n`` on every system."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
 
 
 def print_document(command: str, body: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 _STOPS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
-def run_loop(options: Options, display: Display, record: Receipt | None = None) -> Report | int:
-    """The run's report, or the exit code of a run that a signal ended. `record`: see `api.fetch_async`."""
+def run_loop(
+    options: Options, display: Display, record: Receipt | None = None, bundle: Path | None = None
+) -> Report | int:
+    """The run's report, or the exit code of a run that a signal ended. `record`, `bundle`: see `api.fetch_async`."""
     import asyncio
 
     from acestep_fetch import api
@@ -38,7 +41,7 @@ def run_loop(options: Options, display: Display, record: Receipt | None = None) 
 
     async def watched() -> Report:
         with _stopped_by_signals(host):
-            return await api.fetch_async(options, display, host=host, record=record)
+            return await api.fetch_async(options, display, host=host, record=record, bundle=bundle)
 
     try:
         return run_async(watched())

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Final, ParamSpec
 from acestep_fetch.catalogue import load_catalogue
 from acestep_fetch.catalogue.models import MAIN
 from acestep_fetch.compat import code_sync, presence
-from acestep_fetch.core.errors import AccessError, FetchError, NetworkError, NotFoundError, UsageError
+from acestep_fetch.core.errors import (
+    AccessError,
+    FetchError,
+    IncompleteError,
+    NetworkError,
+    NotFoundError,
+    UsageError,
+)
 from acestep_fetch.options import Options, expanded, parse_source
 
 if TYPE_CHECKING:
@@ -320,9 +327,12 @@ def _download(name: str, options: Options) -> Answer:
     return False, f"{name}: {_ended(report)}"
 
 
+_SILENCE: Final = (NetworkError, NotFoundError, AccessError, IncompleteError)  # the last where HF_HUB_OFFLINE is set
+
+
 def _knows_nothing(report: Report) -> bool:
     """Whether no hub could be asked, or would say, what the model should be. With a plan, it is known to differ."""
-    return not report.files and isinstance(report.error, NetworkError | NotFoundError | AccessError)
+    return not report.files and isinstance(report.error, _SILENCE)
 
 
 def _run(options: Options) -> tuple[Report, list[ModelFailed]]:

@@ -19,10 +19,12 @@ from acestep_fetch.configuration.values import (
     parse_seconds,
     parse_size,
     parse_source,
+    parse_switch,
     parse_wait,
     parse_yes_no,
 )
 from acestep_fetch.core.errors import UsageError
+from acestep_fetch.core.lock import LOCK_NAME
 from acestep_fetch.core.secrecy import Secret, remember
 
 PREFIX: Final = "ACESTEP_FETCH_"
@@ -159,6 +161,18 @@ SETTINGS: Final = (
         "adopt",
         "take what DIR has of it; repeatable. Without DIR, or auto: Hugging Face's and ModelScope's caches, ComfyUI",
         _place, "DIR", kind=Kind.MANY, scope=_WHAT,
+    ),
+    Setting(
+        "locked", f"only what ./{LOCK_NAME} says; anything else ends with 12", parse_yes_no,
+        kind=Kind.SWITCH, scope=_WHAT, group="lock",
+    ),
+    Setting(
+        "lock", "the same with another lock; no model named: all that it has", expanded, "FILE", "lock", group="lock",
+    ),
+    Setting(
+        "offline", "open no socket (also: HF_HUB_OFFLINE=1)", parse_yes_no, field="offline", kind=Kind.SWITCH,
+        # as huggingface_hub reads them, which knows no other offline than that of everything
+        foreign=(Variable("HF_HUB_OFFLINE", parse_switch), Variable("TRANSFORMERS_OFFLINE", parse_switch)),
     ),
     Setting("revision", "a branch, tag or commit", str, "REV", "revision", scope=_WHAT),
     Setting(

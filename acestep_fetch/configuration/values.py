@@ -81,6 +81,11 @@ def parse_yes_no(text: str) -> bool:
     return folded in _YES
 
 
+def parse_switch(text: str) -> bool:
+    """Whether a variable is switched on, by the words that huggingface_hub takes for it."""
+    return text.upper() in ("1", "ON", "YES", "TRUE")
+
+
 def parse_name(text: str) -> tuple[str, ...]:
     """One name or several, with commas between them."""
     return tuple(name for part in text.split(",") if (name := part.strip()))

@@ -158,14 +158,23 @@ def recorded_component(
     files: Mapping[str, RemoteFile],
     snapshots: Mapping[HubName, Snapshot],
     may_differ: Callable[[str], bool],
+    *,
+    strict: bool = False,
 ) -> ComponentManifest:
     """The manifest of a component as it was once, `files` by their paths in its folder: a hub is a source of what it
     lists with the same bytes now, at whatever commit. A file that no hub has like that has no source, but for one that
-    `may_differ`: that is taken as it is listed."""
+    `may_differ`: that is taken as it is listed. Where it is `strict`, bytes must have all digests that are recorded,
+    and not only the one by which a hub lists them."""
     prefix = next((file.path.removesuffix(path) for path, file in files.items()), "")
     listed = {hub: snapshots[hub].by_path for hub in (truth, *snapshots) if hub in snapshots}
-    recorded = tuple(_recorded(path, file, listed, may_differ=may_differ(path)) for path, file in files.items())
-    return ComponentManifest(name, prefix, truth, commit, recorded)
+    recorded = [_recorded(path, file, listed, may_differ=may_differ(path)) for path, file in files.items()]
+    if strict:
+        recorded = [replace(each, file=_with_digests(each.file, files[each.path])) for each in recorded]
+    return ComponentManifest(name, prefix, truth, commit, tuple(recorded))
+
+
+def _with_digests(file: RemoteFile, more: RemoteFile) -> RemoteFile:
+    return replace(file, sha256=file.sha256 or more.sha256, git_sha1=file.git_sha1 or more.git_sha1)
 
 
 def _recorded(

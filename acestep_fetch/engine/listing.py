@@ -29,6 +29,9 @@ class Select(Protocol):
     def __call__(self, paths: Sequence[str], include: Sequence[str], exclude: Sequence[str]) -> list[str]: ...
 
 
+Pins = Mapping[RepoId, Mapping[HubName, str]]
+
+
 @dataclass(frozen=True, slots=True)
 class Listed:
     """What the hubs said of one repository in time."""
@@ -59,7 +62,7 @@ class Listed:
 
 class Listings:
     """The listing tasks of a run. They live in `group`; `settle` waits for as much as is worth waiting for. `pins` are
-    the commits to list, for hubs for which that is known."""
+    the commits to list, for repositories and hubs for which that is known."""
 
     def __init__(
         self,
@@ -67,7 +70,7 @@ class Listings:
         hubs: Sequence[Hub],
         select: Select,
         context: Context,
-        pins: Mapping[HubName, str],
+        pins: Pins,
     ) -> None:
         self._pins = pins
         self._group, self._hubs, self._select, self._context = group, hubs, select, context
@@ -101,6 +104,11 @@ class Listings:
             await asyncio.wait([second])
         elif first.done() and not second.done() and order[1] not in down and (left := deadline - clock()) > 0:
             await asyncio.wait([second], timeout=left)
+        return self._listed(repo)
+
+    async def whole(self, repo: RepoId) -> Listed:
+        """What every hub says, however late."""
+        await asyncio.wait(self._tasks[repo].values())
         return self._listed(repo)
 
     async def snapshot(self, repo: RepoId, name: HubName) -> Snapshot | None:
@@ -141,7 +149,7 @@ class Listings:
 
     async def _snapshot(self, hub: Hub, repo: RepoId) -> Snapshot:
         """At the commit that is asked for; where the hub does not have that any more, what it has instead."""
-        if pin := self._pins.get(hub.name):
+        if pin := self._pins.get(repo, {}).get(hub.name):
             try:
                 return await self._ask(hub, repo, pin)
             except NotFoundError:

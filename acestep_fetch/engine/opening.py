@@ -7,15 +7,15 @@ imported meanwhile, and connections to both hubs opened. So this module, and wha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from acestep_fetch.core.budget import AHEAD
 from acestep_fetch.core.interfaces import Api, Hub, Transport
-from acestep_fetch.core.model import HubName, RepoId
+from acestep_fetch.core.model import RepoId
 from acestep_fetch.engine.context import Context
-from acestep_fetch.engine.listing import Listings, Select
+from acestep_fetch.engine.listing import Listings, Pins, Select
 from acestep_fetch.engine.probe import race
 
 
@@ -40,7 +40,7 @@ class Opening:
         network: Network,
         group: asyncio.TaskGroup,
         context: Context,
-        pins: Mapping[HubName, str],
+        pins: Pins,
     ) -> None:
         self.listings = Listings(group, network.hubs, network.select, context, pins)
         for repo in repos:

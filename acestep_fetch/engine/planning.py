@@ -162,7 +162,7 @@ class Planner:
 
 
 def report_files(
-    works: list[ModelWork], planner: Planner, known: Known, adopted: Mapping[str, Path], context: Context
+    works: Sequence[ModelWork], planner: Planner, known: Known, adopted: Mapping[str, Path], context: Context
 ) -> tuple[FileReport, ...]:
     """The plan, file by file. `adopted` are files that were taken from other folders by now."""
     rows = list[FileReport]()
@@ -203,7 +203,7 @@ def _lacking(
     return replace(row, state="partial" if held else "fetch", held=held, taken=taken)
 
 
-def check_space(rows: Sequence[FileReport], root: Path, kept: int) -> None:
+def check_space(rows: Sequence[FileReport], root: Path, kept: int = 0) -> None:
     """Raises `DiskFullError` before the first byte if the plan does not fit with `kept` bytes left free, with what of
     it does."""
     need, free = needed(rows, kept), platform.free_bytes(root)

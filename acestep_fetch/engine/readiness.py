@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from acestep_fetch.catalogue import Model
+from acestep_fetch.core.errors import FetchError, IncompleteError, UsageError
 from acestep_fetch.core.events import Event, ModelReady, Note
+from acestep_fetch.engine.recorded import Record, difference
 from acestep_fetch.options import Options
 from acestep_fetch.storage import receipts
 from acestep_fetch.storage.layout import Layout
@@ -27,10 +29,19 @@ def selection_of(options: Options) -> Mapping[str, Any]:
     return {name: value for name, value in values.items() if value}
 
 
-def look(model: Model, layout: Layout, options: Options) -> Ready | None:
-    """The model, if its receipt fits what is asked for and what is on disk; None otherwise. Blocks for a moment."""
+def look(model: Model, layout: Layout, options: Options, record: Record | None = None) -> Ready | None:
+    """The model, if its receipt fits what is asked for and what is on disk; None otherwise. With the `record` of a
+    lock, it has to fit that too. Blocks for a moment."""
     if options.force:
         return None
+    found = fitting(model, layout, options)
+    if found is None or (record and record.lock and not _is_as_locked(found[0], record)):
+        return None
+    return _ready(model, layout, *found)
+
+
+def fitting(model: Model, layout: Layout, options: Options) -> tuple[receipts.Receipt, receipts.Standing] | None:
+    """The receipt that `look` goes by, and how it fits. Blocks for a moment."""
     candidates = [selection_of(options)]
     if not options.revision:
         candidates.append({})  # a whole model has every selection of its files
@@ -39,8 +50,42 @@ def look(model: Model, layout: Layout, options: Options) -> Ready | None:
         if receipt and receipt.selection == asked and receipt.repo == str(model.repo):
             standing = receipts.compare(receipt, layout.root)
             if standing.ready:
-                return _ready(model, layout, receipt, standing)
+                return receipt, standing
     return None
+
+
+def not_ready(
+    missing: Sequence[Model], layout: Layout, options: Options, records: Mapping[str, Record | None]
+) -> FetchError:
+    """Why `missing` models are not ready, where nothing may be fetched. Blocks for a moment."""
+    if options.force:
+        return UsageError("--force fetches again, and --offline fetches nothing", hint="leave out one of them")
+    names = ", ".join(model.name for model in missing)
+    return IncompleteError(
+        f"{names or 'nothing'}: not ready in {layout.root}, and --offline fetches nothing",
+        hint="leave out --offline (and HF_HUB_OFFLINE); on a box without a network: acestep-fetch bundle needs",
+        attempts=[f"{model.name}: {_why_not(model, layout, options, records.get(model.name))}" for model in missing],
+    )
+
+
+def _why_not(model: Model, layout: Layout, options: Options, record: Record | None) -> str:
+    found = fitting(model, layout, options)
+    if found and record and (why := difference(found[0], record, whole=_is_whole(found[0]))):
+        return why
+    receipt = receipts.read_receipt(layout.receipts, model.name, selection_of(options))
+    if receipt is None:
+        return "it was never completed here"
+    damaged = receipts.compare(receipt, layout.root).damaged
+    more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+    return f"{damaged[0]}{more}: missing or changed" if damaged else f"what is here is from {receipt.repo}"
+
+
+def _is_whole(receipt: receipts.Receipt) -> bool:
+    return not (receipt.selection.get("include") or receipt.selection.get("exclude"))
+
+
+def _is_as_locked(receipt: receipts.Receipt, record: Record) -> bool:
+    return difference(receipt, record, whole=_is_whole(receipt)) is None
 
 
 def _ready(model: Model, layout: Layout, receipt: receipts.Receipt, standing: receipts.Standing) -> Ready:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Final
 
@@ -79,7 +79,7 @@ class Run:
         if opening is None:
             for work in works:
                 build_components(work, Listed({}, {}, {}), (), self._context)
-            await self._prepare()
+            await self._prepare({})
             await self._adopt()
             return
         listings = opening.listings
@@ -91,6 +91,9 @@ class Run:
             opening.meanwhile(warming, f"warm {work.model.name}")
         down = [name for name in choice.order if answers.of(name) is False]
         listed = {work: await listings.settle(work.model.repo, choice.order, down) for work in works}
+        for work in works:
+            if work.record and listed[work].late and work.record.lacks(listed[work].snapshots):
+                listed[work] = await listings.whole(work.model.repo)  # who is late may be the one that still has it
         self._drain_warnings()
         for work in works:
             self._build(work, listed[work], choice)
@@ -98,7 +101,7 @@ class Run:
             raise NotFoundError(
                 "no hub has any of the models", hint="do HF_ENDPOINT and MODELSCOPE_ENDPOINT name hubs?"
             )
-        await self._prepare()
+        await self._prepare(listed)
         if self._sources:
             await self._publisher.begin(self._open)
             for work in self._open:
@@ -118,6 +121,8 @@ class Run:
                 raise listed.error(work.model.repo)
             build_components(work, listed, choice.order, self._context)
         except NotFoundError as error:
+            if work.record:
+                raise work.record.gone(error) from error
             if not options.all_models:
                 raise
             self.unavailable.append(work.model)
@@ -129,7 +134,7 @@ class Run:
                 raise
             self._fail(work, error)
 
-    async def _prepare(self) -> None:
+    async def _prepare(self, listed: Mapping[ModelWork, Listed]) -> None:
         """Looks at what is there, gives the verdict on the space, and tells the plan."""
         for work in self._open:
             for component in work.components:
@@ -137,7 +142,8 @@ class Run:
                 nowhere = next((f for f in component.wanted if not (f.proven or f.possible)), None)
                 if nowhere and not self._context.options.adopt_only:
                     assert work.record  # a hub's own list has a source for each of its files
-                    raise work.record.nowhere(component.label(nowhere.path))
+                    label, refusals = component.label(nowhere.path), listed[work].refusals
+                    raise work.record.nowhere(label, nowhere, component.snapshots, refusals)
         components = [component for work in self._open for component in work.components]
         await self._known.elsewhere.look_for(
             [f.file for c in components for f in c.wanted if not self._known.copy_of(f.file.digests)]
@@ -340,10 +346,10 @@ class Run:
 
     async def _give_up(self, component: Component, path: str, error: FetchError) -> None:
         """The component will not be complete: what only it needs is not fetched any further (and kept)."""
-        component.error = error
         work = next(work for work in self._works if component in work.components)
-        if work.record and isinstance(error, NotFoundError):
-            error.hint = work.record.newest
+        if work.record:
+            error = work.record.lost(component.label(path), next(f for f in component.wanted if f.path == path), error)
+        component.error = error
         self._context.emit(FileFailed(component.label(path), error.name, error.message))
         for job in self._planner.jobs.values():
             if all(target.error for target, _ in job.targets):

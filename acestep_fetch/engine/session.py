@@ -7,11 +7,12 @@ why the network comes in as a function that is called only when there is somethi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from acestep_fetch.catalogue import Model
@@ -19,13 +20,13 @@ from acestep_fetch.core.errors import FetchError, LeaseError
 from acestep_fetch.core.events import Waiting
 from acestep_fetch.engine.components import ModelWork
 from acestep_fetch.engine.context import Context
+from acestep_fetch.engine.listing import Select
 from acestep_fetch.engine.opening import Network, Opening
 from acestep_fetch.engine.readiness import look, selection_of
-from acestep_fetch.engine.recorded import record_of
+from acestep_fetch.engine.recorded import Record, record_of
 from acestep_fetch.engine.report import FileReport
 from acestep_fetch.storage import platform, receipts
 from acestep_fetch.storage.lease import Holder, Lease
-from acestep_fetch.storage.receipts import Receipt
 from acestep_fetch.storage.sweeping import sweep
 
 if TYPE_CHECKING:
@@ -39,19 +40,20 @@ Connect = Callable[[], AbstractAsyncContextManager[Network]]
 
 
 class Session:
-    """Use once: `run` it, then read `works` and `plan`."""
+    """Use once: `run` it, then read `works` and `plan`. With the folder of a `bundle`, nobody is connected to."""
 
     def __init__(
         self,
         context: Context,
         models: Sequence[Model],
         connect: Connect,
-        receipt: Receipt | None = None,
-        lists: Sequence[Receipt] = (),
+        records: Mapping[str, Record] | None = None,
+        lists: Sequence[receipts.Receipt] = (),
+        bundle: Path | None = None,
     ) -> None:
-        self._record = record_of(receipt) if receipt else None
         self._lists = {each.model: each for each in lists}
-        self.works = [ModelWork(model, record=self._record) for model in models]
+        self._bundle = bundle
+        self.works = [ModelWork(model, record=(records or {}).get(model.name)) for model in models]
         self.plan: tuple[FileReport, ...] = ()
         self.unavailable = list[Model]()
         self._context, self._connect = context, connect
@@ -67,11 +69,16 @@ class Session:
                 await self._look_for_ready()  # somebody else may have fetched them while we waited
             if all(work.ready for work in self.works):
                 return
+            if self._bundle:
+                unpacking = await asyncio.to_thread(import_module, "acestep_fetch.engine.unpacking")
+                await unpacking.unpack(self.open_works, self._bundle, self._context)
+                return
             if self._context.options.adopt_only and await self._recorded():
                 await self._adopt_recorded()
                 return
-            async with self._connect() as network, _unwrapped(), asyncio.TaskGroup() as group:
-                pins = self._record.pins if self._record else {}
+            async with self._connect() as network, unwrapped(), asyncio.TaskGroup() as group:
+                self._select(network.select)
+                pins = {work.model.repo: work.record.pins for work in self.open_works if work.record}
                 opening = Opening([work.model.repo for work in self.open_works], network, group, self._context, pins)
                 transport = await opening.transport()
                 engine = await asyncio.to_thread(import_module, "acestep_fetch.engine.run")  # slow, and not needed yet
@@ -96,7 +103,7 @@ class Session:
 
     async def _adopt_recorded(self) -> None:
         engine = await asyncio.to_thread(import_module, "acestep_fetch.engine.run")
-        async with _unwrapped(), asyncio.TaskGroup() as group:
+        async with unwrapped(), asyncio.TaskGroup() as group:
             run: Run = engine.Run(self.works, (), None, None, group, self._context)
             try:
                 await run.fetch()
@@ -107,9 +114,17 @@ class Session:
     def open_works(self) -> list[ModelWork]:
         return [work for work in self.works if not work.settled]
 
+    def _select(self, select: Select) -> None:
+        """Of what is recorded of whole models, only what is asked for."""
+        options = self._context.options
+        for work in self.open_works if options.include or options.exclude else ():
+            if work.record:
+                work.record = work.record.only(lambda paths: select(paths, options.include, options.exclude))
+
     async def _look_for_ready(self) -> None:
+        layout, options = self._context.layout, self._context.options
         for work in self.open_works:
-            ready = await self._context.disk.run(look, work.model, self._context.layout, self._context.options)
+            ready = await self._context.disk.run(look, work.model, layout, options, work.record)
             if ready:
                 work.ready, work.folders = True, ready.folders
                 for event in ready.events:
@@ -168,7 +183,7 @@ def _busy(holder: Holder) -> LeaseError:
 
 
 @asynccontextmanager
-async def _unwrapped() -> AsyncIterator[None]:
+async def unwrapped() -> AsyncIterator[None]:
     """A task group's single cause, as itself."""
     try:
         yield

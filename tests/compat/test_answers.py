@@ -304,6 +304,21 @@ def test_without_any_hub_what_is_whole_is_used_and_called_unverified_and_the_res
     assert not (here / "elsewhere" / "vae").exists()
 
 
+def test_where_the_hubs_are_switched_off_what_is_whole_is_used_and_no_hub_is_asked(
+    here: Path, pair: Hubs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    write(here / "checkpoints" / SFT, OWN_DIT)
+    asked = len(pair.hf.recorder.entries) + len(pair.ms.recorder.entries)
+    ok, message = m.ensure_dit_model(SFT)
+    assert ok
+    assert "could not be verified" in message
+    ok, message = m.ensure_lm_model("0.6B")
+    assert not ok
+    assert "HF_HUB_OFFLINE" in message
+    assert len(pair.hf.recorder.entries) + len(pair.ms.recorder.entries) == asked
+
+
 def test_a_whole_folder_that_no_hub_knows_is_used_but_not_one_that_is_known_to_be_wrong(
     here: Path, pair: Hubs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

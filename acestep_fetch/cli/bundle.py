@@ -1,0 +1,177 @@
+"""``acestep-fetch bundle needs | create | import``: models for a box without a network, on a disk that is carried."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from acestep_fetch import api
+from acestep_fetch.catalogue import load_catalogue
+from acestep_fetch.catalogue.models import MAIN
+from acestep_fetch.cli.arguments import PROGRESS, add_folder, add_models, command_parser, options_of
+from acestep_fetch.cli.results import print_text
+from acestep_fetch.core.bundle import Bundle, Needs, render_needs
+from acestep_fetch.core.errors import IncompleteError, UsageError
+from acestep_fetch.core.lock import LOCK_NAME, Lock
+from acestep_fetch.display.units import plural, size
+from acestep_fetch.engine.packing import everything_of, pack, plan_bundle
+from acestep_fetch.engine.received import lock_received
+from acestep_fetch.options import Options, expanded, parse_size
+from acestep_fetch.storage.layout import Layout, choose_folder
+from acestep_fetch.storage.lockfile import read_bundle, read_lock, read_needs, write_text
+
+_SPLIT: Final = "4GB"  # a volume then fits on a stick that is formatted with FAT
+
+
+def parser() -> argparse.ArgumentParser:
+    top = command_parser(
+        "bundle",
+        "Carries models to a box without a network. That box says what it lacks, to the byte where there is a lock; a "
+        "box that has the models packs exactly that into volumes; the first box proves every file while it copies it.",
+        "  acestep-fetch bundle needs --all -o needs.json       there: what is lacking\n"
+        "  acestep-fetch bundle create needs.json -o usb/ace    here: pack it\n"
+        "  acestep-fetch bundle create --model main -o usb/ace  here: a whole model\n"
+        "  acestep-fetch bundle import usb/ace                  there: make it ready",
+    )
+    actions = top.add_subparsers(dest="action", metavar="needs | create | import", required=True)
+    needs = actions.add_parser("needs", help="write down what is lacking here", description=_needs.__doc__)
+    add_models(needs)
+    needs.add_argument("--lock", metavar="FILE", help=f"what there should be (default: ./{LOCK_NAME}, if it is there)")
+    needs.add_argument("-o", "--output", metavar="FILE", help="where to write it (default: stdout)")
+    create = actions.add_parser("create", help="pack what another box lacks", description=_create.__doc__)
+    create.add_argument("needs", nargs="?", metavar="NEEDS", help="what the other box has written down")
+    add_models(create)
+    create.add_argument("--lock", metavar="FILE", help="pack the models as this lock has them")
+    create.add_argument("-o", "--output", metavar="FOLDER", required=True, help="where the volumes go")
+    create.add_argument("--split", default=_SPLIT, metavar="SIZE", help=f"of a volume, at most (default {_SPLIT})")
+    create.add_argument("-q", "--quiet", action="store_true", help="only errors")
+    bring = actions.add_parser("import", help="make ready what a bundle has", description=_import.__doc__)
+    bring.add_argument("bundle", metavar="FOLDER", help="where the volumes are")
+    bring.add_argument("--progress", choices=PROGRESS, default="auto", help="how to show progress")
+    bring.add_argument("-q", "--quiet", action="store_true", help="only errors, and the ready folders on stdout")
+    bring.add_argument("-v", "--verbose", action="store_true", help="every decision")
+    for action in (needs, create, bring):
+        add_folder(action)
+    return top
+
+
+def run(arguments: Sequence[str]) -> int:
+    given = parser().parse_args(arguments)
+    actions: dict[str, Callable[[argparse.Namespace], int]] = {
+        "needs": _needs,
+        "create": _create,
+        "import": _import,
+    }
+    return actions[given.action](given)
+
+
+def _needs(given: argparse.Namespace) -> int:
+    """Writes down what the models lack to be ready here. With a lock: which bytes of which files; without: which
+    models. Opens no socket."""
+    options = options_of(given)
+    if not options.lock and Path(LOCK_NAME).exists():
+        options = options_of(argparse.Namespace(**vars(given) | {"lock": LOCK_NAME}))
+    needs = api.needs(options, lambda path: print(f"looking at {path}", file=sys.stderr))
+    text = render_needs(needs)
+    if given.output:
+        write_text(expanded(given.output), text)
+    else:
+        print_text(text)
+    print(_said_of(needs), file=sys.stderr)
+    return 0
+
+
+def _said_of(needs: Needs) -> str:
+    if needs.repos:
+        return f"lacking, and no lock says which bytes: {', '.join(needs.repos)}"
+    if not needs.lock.models:
+        return "nothing is lacking"
+    names = ", ".join(model.name for model in needs.lock.models)
+    return f"{names}: {size(needs.size)} of {plural(len(needs.lacks), 'file')} lacking"
+
+
+def _create(given: argparse.Namespace) -> int:
+    """Packs what NEEDS says, or whole models, from verified files that are here, into volumes. Volumes that are there
+    and right are not written again."""
+    options = options_of(given)
+    if given.needs and (given.model or given.all or given.lock):
+        raise UsageError("the needs already say which models", hint="leave out --model, --all and --lock")
+    layout = Layout(choose_folder(options.directory)[0])
+    needs, fetch = _asked_for(given, options, layout)
+    if not needs.lock.models:
+        print("nothing is lacking: no bundle is needed", file=sys.stderr)
+        return 0
+    plan, held = plan_bundle(needs, layout, _split(given.split), fetch)
+    folder = expanded(given.output)
+    with _bar(sum(held[c.sha256].size for c in plan.contents), quiet=given.quiet) as tell:
+        bundle = pack(folder, plan, held, tell)
+    if not given.quiet:
+        print(f"{folder}: {_said_of_a(bundle)}", file=sys.stderr)
+    return 0
+
+
+def _asked_for(given: argparse.Namespace, options: Options, layout: Layout) -> tuple[Needs, str]:
+    """What is to be packed, and the command that fetches it."""
+    where = f"--dir {layout.root}"
+    needs = read_needs(expanded(given.needs)) if given.needs else None
+    if needs and not needs.repos:
+        return needs, f"acestep-fetch --lock {given.needs} {where}"
+    models = load_catalogue().bring(needs.repos) if needs else api.wanted_models(options)
+    if options.lock and not needs:
+        lock = read_lock(options.lock)
+        named = [found for model in models if (found := lock.find(model.name))]
+        return everything_of(Lock(tuple(named))), f"acestep-fetch --lock {options.lock} {where}"
+    chosen = " ".join(f"--model {model.repo}" for model in models if model.name != MAIN)
+    skip = "" if any(model.name == MAIN for model in models) else "--skip-main "
+    fetch = f"acestep-fetch {skip}{chosen + ' ' if chosen else ''}{where}"
+    try:
+        return everything_of(lock_received(models, layout, options)), fetch
+    except IncompleteError as error:
+        raise IncompleteError(error.message, hint=f"fetch it first: {fetch}") from error
+
+
+def _split(text: str) -> int:
+    try:
+        return parse_size(text)
+    except UsageError as error:
+        raise UsageError(f"--split: {error.message}", hint=error.hint) from None
+
+
+def _said_of_a(bundle: Bundle) -> str:
+    amount = size(sum(volume.size for volume in bundle.volumes))
+    return f"{', '.join(model.name for model in bundle.lock.models)}: {plural(len(bundle.volumes), 'volume')}, {amount}"
+
+
+@contextmanager
+def _bar(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    if quiet or not sys.stderr.isatty():
+        yield lambda count: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("packing"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("packing", total=total)
+        yield lambda count: progress.update(task, advance=count)
+
+
+def _import(given: argparse.Namespace) -> int:
+    """Makes ready what a bundle has, proving each file. What is complete is kept, whatever ends this; a volume that is
+    missing or damaged is named (6)."""
+    from acestep_fetch.cli.running import run_loop
+    from acestep_fetch.display import open_display
+
+    folder = expanded(given.bundle)
+    read_bundle(folder)  # what is no bundle is told before anything is drawn
+    with open_display(given.progress, quiet=given.quiet, verbose=given.verbose) as display:
+        report = run_loop(options_of(given), display, bundle=folder)
+    if isinstance(report, int):
+        return report
+    for ready in report.folders if given.quiet else ():
+        print(ready)
+    return report.exit_code

@@ -1,0 +1,70 @@
+"""Locks on disk, and what of a finished download goes into one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from acestep_fetch.core.bundle import BUNDLE_NAME, Bundle, Needs, parse_bundle, parse_needs
+from acestep_fetch.core.errors import UsageError
+from acestep_fetch.core.lock import Lock, LockedFile, LockedModel, parse, render
+from acestep_fetch.core.model import SHA1_HEX
+from acestep_fetch.storage import platform
+from acestep_fetch.storage.receipts import Receipt, write_atomically
+
+
+def read_lock(path: Path) -> Lock:
+    """Raises `UsageError` where there is none, or none that can be understood."""
+    return parse(read_text(path, "acestep-fetch lock writes one"), path.name)[0]
+
+
+def read_text(path: Path, where_from: str) -> bytes:
+    """The bytes of a file that people name. Raises `UsageError`, which says `where_from` it comes."""
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise UsageError(f"{path}: {exc.strerror or exc}", hint=where_from) from exc
+
+
+def write_lock(path: Path, lock: Lock) -> None:
+    """Whole or not at all. Raises `DiskError`."""
+    write_text(path, render(lock))
+
+
+def read_needs(path: Path) -> Needs:
+    """Raises `UsageError`."""
+    return parse_needs(read_text(path, "the box without a network writes it: acestep-fetch bundle needs"), path.name)
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Raises `UsageError`."""
+    path = folder / BUNDLE_NAME
+    return parse_bundle(read_text(path, "name the folder that `acestep-fetch bundle create` made"), path.name)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Whole or not at all. Raises `DiskError`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text.encode())
+    except OSError as exc:
+        raise platform.explain(exc, exc.filename or path) from exc
+
+
+def locked_as_received(receipt: Receipt) -> LockedModel:
+    """A model as its receipt has it: every digest is of bytes that were on this disk."""
+    truths = {name: _hub_and_commit(source) for name, source in receipt.commits.items()}
+    files = [LockedFile(file.path, file.size, file.sha256, file.git_sha1) for file in receipt.files]
+    commits = dict(truths.values()) | dict(receipt.snapshots)
+    return LockedModel(
+        name=receipt.model,
+        repo=receipt.repo,
+        folder=receipt.model if set(receipt.commits) == {receipt.model} else "",
+        commits={hub: commit for hub, commit in commits.items() if SHA1_HEX.fullmatch(commit)},
+        components=tuple(sorted(receipt.commits)),
+        files=tuple(sorted(files, key=lambda file: file.path)),
+    )
+
+
+def _hub_and_commit(source: str) -> tuple[str, str]:
+    hub, _, commit = source.partition(":")
+    return hub, commit

@@ -1,0 +1,128 @@
+"""Where bytes lie in volumes, and what a damaged description of that is called."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acestep_fetch.core.bundle import (
+    Bundle,
+    Needs,
+    Wanted,
+    lay_out,
+    parse_bundle,
+    parse_needs,
+    render_bundle,
+    render_needs,
+)
+from acestep_fetch.core.errors import UsageError
+from acestep_fetch.core.lock import Lock, LockedFile, LockedModel, changes, parse, render
+from acestep_fetch.core.spans import Span, SpanSet
+
+FILES = (LockedFile("Repo/a.bin", 9, "a" * 64, "b" * 40), LockedFile("Repo/模.json", 0, None, "c" * 40))
+MODEL = LockedModel("Repo", "made/Repo", "Repo", {"modelscope": "d" * 40}, ("Repo",), FILES)
+LOCK = Lock((MODEL,))
+
+
+@st.composite
+def wishes(draw: st.DrawFn) -> list[Wanted]:
+    made = list[Wanted]()
+    for number in range(draw(st.integers(0, 5))):
+        size = draw(st.integers(1, 60))
+        cuts = sorted(draw(st.sets(st.integers(0, size), max_size=6)))
+        spans = tuple(SpanSet(Span(a, b) for a, b in zip(cuts[::2], cuts[1::2], strict=False)))
+        made.append(Wanted(f"Repo/{number}", size, f"{number:064x}", spans))
+    return made
+
+
+@settings(deadline=None)
+@given(wishes(), st.integers(1, 50))
+def test_every_wish_lies_once_in_volumes_that_are_full(wanted: list[Wanted], split: int) -> None:
+    bundle = lay_out(LOCK, wanted, split)
+    assert all(volume.size == split for volume in bundle.volumes[:-1])
+    assert all(0 < volume.size <= split for volume in bundle.volumes)
+    taken = [SpanSet() for _ in bundle.volumes]
+    for wish, content in zip(wanted, bundle.contents, strict=True):
+        assert SpanSet(extent.span for extent in content.extents) == SpanSet(wish.spans)
+        assert sum(len(extent.span) for extent in content.extents) == sum(map(len, wish.spans))
+        for extent in content.extents:
+            place = Span(extent.offset, extent.offset + len(extent.span))
+            assert not taken[extent.volume].touches(place)
+            taken[extent.volume].add(place)
+    assert [len(each) for each in taken] == [volume.size for volume in bundle.volumes]
+    assert parse_bundle(render_bundle(bundle), "b") == bundle
+    assert lay_out(LOCK, reversed(wanted), split) == bundle
+
+
+def test_needs_come_back_as_they_were_and_are_a_lock() -> None:
+    needs = Needs(LOCK, {"Repo/a.bin": (Span(0, 2), Span(5, 9))}, ("made/Other",))
+    text = render_needs(needs)
+    assert parse_needs(text, "n") == needs
+    assert parse(text, "n")[0] == LOCK
+    assert needs.size == 6
+
+
+def test_a_lock_comes_back_as_it_was() -> None:
+    text = render(LOCK)
+    assert parse(text, "l")[0] == LOCK
+    assert render(Lock((LockedModel("A", "o/A", "A", {}, ("A",), ()), MODEL))).index('"A"') < text.index("Repo")
+    assert "模" in text
+    assert list(changes(LOCK, LOCK)) == []
+
+
+def made() -> Bundle:
+    return lay_out(LOCK, [Wanted("Repo/a.bin", 9, "a" * 64, (Span(0, 9),))], 5)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("volumes", 7),
+        ("volumes", [{"name": "../x", "size": 5, "sha256": ""}]),
+        ("volumes", [{"name": "x", "size": -1, "sha256": ""}]),
+        ("volumes", [{"name": "x", "size": 5, "sha256": "zz"}]),
+        ("contents", [{"path": "a", "size": 9, "sha256": "a" * 64, "extents": [[0, 9, 0, 0]]}]),  # beyond the volume
+        ("contents", [{"path": "a", "size": 9, "sha256": "a" * 64, "extents": [[0, 1, 7, 0]]}]),
+        ("contents", [{"path": "a", "size": 9, "sha256": "a" * 64, "extents": [[0, 1, -1, 0]]}]),
+        ("contents", [{"path": "a", "size": 9, "sha256": "a" * 64, "extents": [[3, 1, 0, 0]]}]),
+        ("contents", [{"path": "a", "size": 9, "sha256": "a" * 64, "extents": [["0", 1, 0, 0]]}]),
+        ("contents", [{"path": "a", "size": 9, "sha256": "a", "extents": []}]),
+        ("contents", [None]),
+    ],
+)
+def test_a_damaged_bundle_is_no_bundle(field: str, value: object) -> None:
+    rows = json.loads(render_bundle(made())) | {field: value}
+    with pytest.raises(UsageError, match=r"^b: this is no bundle"):
+        parse_bundle(json.dumps(rows), "b")
+
+
+@pytest.mark.parametrize("change", [{"lacks": 7}, {"lacks": {"a": [[2, 1]]}}, {"repos": ["x"]}, {"models": 3}])
+def test_damaged_needs_are_no_needs(change: dict[str, object]) -> None:
+    rows = json.loads(render_needs(Needs(LOCK, {}, ()))) | change
+    with pytest.raises(UsageError, match=r"^n: "):
+        parse_needs(json.dumps(rows), "n")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"repo": "x"},
+        {"folder": "other"},
+        {"components": ["vae"]},
+        {"commits": {"github": "a" * 40}},
+        {"files": {"other/a": {"size": 1, "sha256": "a" * 64}}},
+        {"files": {"Repo/a": {"size": True, "sha256": "a" * 64}}},
+        {"files": {"Repo/a": {"size": 1}}},
+        {"files": {"Repo/a": {"size": 1, "sha256": "a" * 63}}},
+        {"files": {"Repo/a": {"size": 1, "sha256": "a" * 64}, "Repo/A": {"size": 1, "sha256": "a" * 64}}},
+    ],
+    ids=str,
+)
+def test_a_damaged_lock_is_no_lock(change: dict[str, object]) -> None:
+    rows = json.loads(render(LOCK))
+    rows["models"]["Repo"] |= change
+    with pytest.raises(UsageError, match=r"^l: "):
+        parse(json.dumps(rows), "l")
