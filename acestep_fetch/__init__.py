@@ -1,7 +1,7 @@
 """ACE-Step checkpoints from Hugging Face and ModelScope: fast, resumable, every byte proven.
 
 The public names are loaded on first use, so that ``import acestep_fetch`` costs milliseconds
-and imports neither an HTTP library nor a hub's SDK.
+and imports neither an HTTP library nor a hub's SDK. docs/python.md shows how they are used.
 """
 
 from __future__ import annotations
@@ -12,22 +12,94 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from acestep_fetch.api import Report, fetch, fetch_async
-    from acestep_fetch.core.errors import FetchError
+    from acestep_fetch import compat, events
+    from acestep_fetch.client.calls import ensure, fetch, lock, models, plan, status, verify
+    from acestep_fetch.client.settings import Settings
+    from acestep_fetch.client.streaming import AsyncClient, Download
+    from acestep_fetch.core.errors import (
+        AccessError,
+        DiskError,
+        DiskFullError,
+        FetchError,
+        IncompleteError,
+        IntegrityError,
+        LeaseError,
+        LockedError,
+        NetworkError,
+        NotFoundError,
+        PartialError,
+        StoppedError,
+        StuckError,
+        UsageError,
+    )
+    from acestep_fetch.core.lock import Lock
+    from acestep_fetch.engine.plan import Plan
+    from acestep_fetch.engine.report import FileReport, Report
+    from acestep_fetch.engine.standing import ModelState, State, Status
+    from acestep_fetch.engine.upkeep import Verification
     from acestep_fetch.options import Options
 
-__all__ = ["FetchError", "Options", "Report", "__version__", "fetch", "fetch_async"]
+__all__ = [
+    "AccessError",
+    "AsyncClient",
+    "DiskError",
+    "DiskFullError",
+    "Download",
+    "FetchError",
+    "FileReport",
+    "IncompleteError",
+    "IntegrityError",
+    "LeaseError",
+    "Lock",
+    "LockedError",
+    "ModelState",
+    "NetworkError",
+    "NotFoundError",
+    "Options",
+    "PartialError",
+    "Plan",
+    "Report",
+    "Settings",
+    "State",
+    "Status",
+    "StoppedError",
+    "StuckError",
+    "UsageError",
+    "Verification",
+    "__version__",
+    "compat",
+    "ensure",
+    "events",
+    "fetch",
+    "lock",
+    "models",
+    "plan",
+    "status",
+    "verify",
+]
 
 _HOMES = {
-    "FetchError": "acestep_fetch.core.errors",
-    "Options": "acestep_fetch.options",
-    "Report": "acestep_fetch.api",
-    "fetch": "acestep_fetch.api",
-    "fetch_async": "acestep_fetch.api",
+    "client.calls": ("ensure", "fetch", "lock", "models", "plan", "status", "verify"),
+    "client.settings": ("Settings",),
+    "client.streaming": ("AsyncClient", "Download"),
+    "core.lock": ("Lock",),
+    "engine.plan": ("Plan",),
+    "engine.report": ("FileReport", "Report"),
+    "engine.standing": ("ModelState", "State", "Status"),
+    "engine.upkeep": ("Verification",),
+    "options": ("Options",),
 }
+_MODULES = ("compat", "events")
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name in __all__:
+        home = next((module for module, names in _HOMES.items() if name in names), "core.errors")
+        return getattr(import_module(f"{__name__}.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""The composition root: wires catalogue, hubs, transport and engine together, and the public Python API.
+"""The composition root: wires catalogue, hubs, transport and engine together. What people call is in `client/`.
 
 HTTP libraries and hub SDKs are imported only when a run has something to fetch.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,14 +16,14 @@ from acestep_fetch import __version__
 from acestep_fetch.catalogue import Model, load_catalogue
 from acestep_fetch.catalogue.models import MAIN
 from acestep_fetch.core.bundle import BUNDLE_NAME, Needs
-from acestep_fetch.core.errors import FetchError, LockedError, UsageError
-from acestep_fetch.core.events import Event, Listener, Note, RunFinished, RunStarted
+from acestep_fetch.core.errors import LockedError, UsageError
+from acestep_fetch.core.events import Event, Listener, Note, RunStarted
 from acestep_fetch.core.lock import LOCK_NAME, Lock
 from acestep_fetch.engine.needs import find_needs
 from acestep_fetch.engine.readiness import Ready, look, not_ready
 from acestep_fetch.engine.received import lock_received, refuse_changes
 from acestep_fetch.engine.recorded import Record, record_of, record_of_lock
-from acestep_fetch.engine.report import Ledger, Report, overall
+from acestep_fetch.engine.report import Ledger, Report, finished
 from acestep_fetch.options import Options
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.layout import Layout, choose_folder
@@ -32,33 +32,11 @@ from acestep_fetch.storage.receipts import Receipt
 
 if TYPE_CHECKING:
     from acestep_fetch.core.interfaces import Transport
-    from acestep_fetch.engine.components import ModelWork
+    from acestep_fetch.engine.ending import Host
     from acestep_fetch.engine.opening import Network
     from acestep_fetch.engine.plan import Plan
-    from acestep_fetch.engine.session import Session
 
-__all__ = [
-    "Report",
-    "fetch",
-    "fetch_async",
-    "lock",
-    "lock_async",
-    "needs",
-    "plan",
-    "plan_of",
-    "up_to_date",
-    "wanted_models",
-]
-
-
-def fetch(options: Options | None = None, listener: Listener | None = None) -> Report:
-    """`fetch_async` for code without an event loop (inside one, await that instead)."""
-    options = options or Options.from_environment()
-    if report := up_to_date(options, listener):
-        return report
-    from acestep_fetch.transport.lookups import run_async
-
-    return run_async(fetch_async(options, listener))
+__all__ = ["Report", "fetch_async", "guarded", "lock", "lock_async", "needs", "plan_of", "up_to_date", "wanted_models"]
 
 
 def up_to_date(options: Options, listener: Listener | None = None) -> Report | None:
@@ -95,17 +73,8 @@ def up_to_date(options: Options, listener: Listener | None = None) -> Report | N
         seconds=time.monotonic() - began,
         error=error,
     )
-    tell(_finished(report, ledger))
+    tell(finished(report, ledger))
     return report
-
-
-def plan(options: Options | None = None, listener: Listener | None = None) -> Plan:
-    """What `fetch` would do with the same options; asks the hubs, and changes nothing.
-
-    Raises `FetchError` where no plan can be made. A plan that does not fit on the disk says so itself.
-    """
-    options = replace(options or Options.from_environment(), dry_run=True)
-    return plan_of(fetch(options, listener), options)
 
 
 def plan_of(report: Report, options: Options) -> Plan:
@@ -113,19 +82,6 @@ def plan_of(report: Report, options: Options) -> Plan:
     from acestep_fetch.engine import plan as planned
 
     return planned.plan_of(report, Layout(choose_folder(options.directory)[0]), options.min_free)
-
-
-@dataclass(slots=True)
-class Host:
-    """The process around a run, where it has nothing else to do and may end with it.
-
-    `leave` ends it at once, as a kill would, with an exit code. It is called, perhaps from another thread, where a run
-    cannot end in order: the disk does not answer, or the event loop is blocked. `stop_code` is the exit code of a run
-    that is cancelled.
-    """
-
-    leave: Callable[[int], None]
-    stop_code: int = 130
 
 
 def lock(
@@ -232,7 +188,7 @@ async def fetch_async(
 
     `record` is what a model was when it was fetched: it is made that again, from wherever its bytes can still be had,
     whatever the hubs have by now. `options` name that one model then, and a lock of theirs is not looked at. `lists`
-    say what models must hold where `options.adopt_only` is set: no hub is asked about these.
+    say what models must hold (a lock does) where `options.adopt_only` is set: no hub is asked about these.
 
     `bundle` is a folder that `acestep_fetch.engine.packing` made: its models are made ready from it, and no hub is
     asked. What `options` say of models, locks and hubs is not looked at then.
@@ -240,9 +196,8 @@ async def fetch_async(
     A run that stands still without a reason ends with `StuckError`. Where the event loop itself is blocked, or the end
     stands still too, nothing can end it but a `host`; without one, that is logged.
     """
-    import asyncio
-
     from acestep_fetch.engine.context import Context
+    from acestep_fetch.engine.ending import Ending
     from acestep_fetch.engine.session import Session
     from acestep_fetch.engine.stopping import in_order
     from acestep_fetch.engine.watchdog import Watchdog
@@ -271,65 +226,39 @@ async def fetch_async(
     ledger, began = Ledger(), time.monotonic()
     with Disk() as disk:
         context = Context(options, Layout(folder), disk, _teller(ledger, listener))
-        session: Session | None = None
-        error: FetchError | None = None
-        stopped: int | None = None
-
-        def tell_end() -> Report:
-            report = _report(options, session, error, ledger, time.monotonic() - began, stopped)
-            context.emit(_finished(report, ledger))
-            return report
-
-        def leave(because: FetchError | None) -> None:
-            nonlocal error, stopped
-            if host:
-                error, stopped = because, None if because else host.stop_code
-                host.leave(tell_end().exit_code)
-            elif because:
-                _log(because)
-
-        def hurry() -> None:
-            if host:
-                leave(watchdog.error)
-
-        watchdog = Watchdog(context, leave)
-        try:
+        ending = Ending(context, ledger, host, began)
+        watchdog = Watchdog(context, ending.leave)
+        with ending:
             models = wanted_models(options)
             context.emit(RunStarted(__version__, str(folder), tuple(model.name for model in models)))
             if note:
                 context.emit(Note("info", note))
             records = _locked_records(options, models) if record is None else {record.model: record_of(record)}
             known = {name: each for name, each in records.items() if each}
-            session = Session(context, models, lambda: _connect(options), known, lists, bundle)
+            ending.session = Session(context, models, lambda: _connect(options), known, lists, bundle)
             async with watchdog:
-                await in_order(session.run(), context, hurry)
-        except FetchError as exc:
-            error = exc
-        except asyncio.CancelledError:
-            stopped = host.stop_code if host else 130
-            raise
-        except Exception as exc:  # a bug of ours: the last event must not call it a success
-            error = FetchError(f"internal error: {type(exc).__name__}: {exc}", hint="please report this; -v shows more")
-            raise
-        finally:
-            report = tell_end()
-    return report
-
-
-def _log(error: FetchError) -> None:
-    import logging
-
-    logging.getLogger(__name__).critical("%s", error.message)
+                await in_order(ending.session.run(), context, lambda: ending.hurry(watchdog.error))
+    return ending.report
 
 
 def _teller(ledger: Ledger, listener: Listener | None) -> Listener:
-    """Adds up, and tells the listener. One that raises is logged; it never harms a download."""
+    """Adds up, and tells the listener."""
+    told = guarded(listener) if listener else None
 
     def tell(event: Event) -> None:
         ledger.listen(event)
+        if told:
+            told(event)
+
+    return tell
+
+
+def guarded(listener: Listener) -> Listener:
+    """A listener that raises is logged; it never harms a download."""
+
+    def tell(event: Event) -> None:
         try:
-            if listener:
-                listener(event)
+            listener(event)
         except Exception:  # whatever a listener of somebody else's raises
             import logging
 
@@ -410,58 +339,3 @@ async def _connect(options: Options) -> AsyncIterator[Network]:
         )
         asked = [hub for hub in hubs if options.only in (None, hub.name)]
         yield Network(asked, api, open_transport, select)
-
-
-def _report(
-    options: Options,
-    session: Session | None,
-    error: FetchError | None,
-    ledger: Ledger,
-    seconds: float,
-    stopped: int | None,
-) -> Report:
-    works = session.works if session else []
-    if error is None:
-        error = overall([work.error for work in works if work.error], sum(work.ready for work in works))
-    states = {work.model.name: _state(work, error, stopped, options) for work in works}
-    if session:
-        states |= {model.name: "unavailable" for model in session.unavailable}
-    return Report(
-        exit_code=stopped if stopped is not None else error.exit_code if error else 0,
-        models=states,
-        folders=tuple(folder for work in works for folder in work.folders),
-        bytes_fetched=ledger.bytes_fetched,
-        bytes_reused=ledger.bytes_reused,
-        by_source=dict(ledger.by_source),
-        seconds=seconds,
-        files=session.plan if session else (),
-        error=error,
-        order=ledger.order,
-        why=ledger.why,
-    )
-
-
-def _state(work: ModelWork, error: FetchError | None, stopped: int | None, options: Options) -> str:
-    if work.ready:
-        return "ready"
-    if stopped is not None:
-        return "stopped"
-    if work.error or error:
-        return "failed"
-    return "partial" if options.adopt_only else "planned"
-
-
-def _finished(report: Report, ledger: Ledger) -> RunFinished:
-    return RunFinished(
-        exit_code=report.exit_code,
-        models=report.models,
-        files_verified=ledger.verified,
-        files_reused=ledger.reused,
-        bytes_fetched=report.bytes_fetched,
-        bytes_reused=report.bytes_reused,
-        by_source=report.by_source,
-        seconds=report.seconds,
-        error=report.error.message if report.error else None,
-        hint=report.error.hint if report.error else None,
-        attempts=report.error.attempts if report.error else (),
-    )

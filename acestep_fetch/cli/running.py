@@ -15,8 +15,8 @@ from acestep_fetch.options import Options
 if TYPE_CHECKING:
     import asyncio
 
-    from acestep_fetch.api import Host
     from acestep_fetch.display import Display
+    from acestep_fetch.engine.ending import Host
     from acestep_fetch.engine.report import Report
     from acestep_fetch.storage.receipts import Receipt
 
@@ -31,13 +31,14 @@ def run_loop(
     import asyncio
 
     from acestep_fetch import api
+    from acestep_fetch.engine.ending import Host
     from acestep_fetch.transport.lookups import run_async
 
     def leave(code: int) -> None:
         display.close()
         os._exit(code)
 
-    host = api.Host(leave)
+    host = Host(leave)
 
     async def watched() -> Report:
         with _stopped_by_signals(host):

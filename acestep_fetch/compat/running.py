@@ -1,27 +1,19 @@
-"""The engine behind a plain function call, wherever that call comes from.
-
-A model that is up to date costs a few stat calls. Otherwise the engine runs in an event loop of its own: in this
-thread, or, where a loop is running in it already (a FastAPI or Gradio handler), in another thread while this one waits.
-That loop is our own, whatever kind the application has chosen for itself, and no loop of the application is replaced.
-"""
+"""The Python API behind the drop-in's plain functions: threads take turns, progress is shown, signals stop it."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from acestep_fetch import api
-from acestep_fetch.core.errors import FetchError
+from acestep_fetch.client.running import run_and_wait
 from acestep_fetch.core.events import Event, ModelFailed
 from acestep_fetch.display import Mode, open_display
-from acestep_fetch.transport.lookups import run_async
 
 if TYPE_CHECKING:
     from acestep_fetch.core.events import Listener
@@ -29,7 +21,6 @@ if TYPE_CHECKING:
     from acestep_fetch.options import Options
 
 _YES: Final = ("1", "true", "yes", "on")
-_LOOK_UP: Final = 0.2  # seconds
 _turn = threading.Lock()  # two downloads of one process would only draw over one another
 
 
@@ -47,7 +38,7 @@ def make_ready(options: Options) -> tuple[Report, list[ModelFailed]]:
     """Runs what `options` names, showing progress on stderr. Returns the report and what failed, model by model.
 
     Threads take turns, processes wait for one another; whoever comes second finds the models ready. Raises
-    `UsageError`, and `FetchError` where a signal stopped it; KeyboardInterrupt passes after a clean stop.
+    `UsageError`, and `StoppedError` where a signal stopped it; KeyboardInterrupt passes after a clean stop.
     """
     failures = list[ModelFailed]()
     if report := api.up_to_date(options):
@@ -71,22 +62,24 @@ def _mode() -> Mode:
 
 
 def _ran(options: Options, listener: Listener) -> Report:
-    run = _Run(options, listener)
+    def work(tell: Listener | None) -> Coroutine[Any, Any, Report]:
+        return api.fetch_async(options, tell)
+
+    if not _is_on_a_loop():
+        return run_and_wait(work, listener)
+    stop = threading.Event()
+    with _stopped_by_signals(stop.set):
+        return run_and_wait(work, listener, stop)
+
+
+def _is_on_a_loop() -> bool:
+    import asyncio
+
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return run()
-    with _stopped_by_signals(run.stop), ThreadPoolExecutor(1, thread_name_prefix="acestep-fetch") as pool:
-        future = pool.submit(run)
-        try:
-            while not wait([future], _LOOK_UP).done:  # without an end, Windows would hear no Ctrl-C
-                pass
-            return future.result()
-        except asyncio.CancelledError:
-            raise FetchError("the download was stopped", hint="start it again: what has arrived is kept") from None
-        except (KeyboardInterrupt, SystemExit):
-            run.stop()
-            raise
+        return False
+    return True
 
 
 @contextmanager
@@ -111,28 +104,3 @@ def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class _Run:
-    """Use once: call it in the thread that is to run it. `stop` may be called in any other."""
-
-    def __init__(self, options: Options, listener: Listener) -> None:
-        self._options, self._listener = options, listener
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[object] | None = None
-        self._stopped = False
-
-    def __call__(self) -> Report:
-        return run_async(self._fetch())
-
-    def stop(self) -> None:
-        self._stopped = True
-        if self._loop and self._task:
-            with suppress(RuntimeError):  # it has just ended
-                self._loop.call_soon_threadsafe(self._task.cancel)
-
-    async def _fetch(self) -> Report:
-        self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
-        if self._stopped:
-            raise asyncio.CancelledError
-        return await api.fetch_async(self._options, self._listener)

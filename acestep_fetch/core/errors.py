@@ -15,7 +15,8 @@
     ├── StuckError                  exit 1   nothing moves and nothing says why: a fault of this program
     ├── PartialError                exit 10  some models are ready and some are not
     ├── IncompleteError             exit 11  what was only looked at is not whole; nothing was changed
-    └── LockedError                 exit 12  the hubs have something else than the lock says
+    ├── LockedError                 exit 12  the hubs have something else than the lock says
+    └── StoppedError                exit 130 whoever had it run told it to stop
 
 Exit codes are stable; any other non-zero code means failure too.
 """
@@ -156,3 +157,14 @@ class IncompleteError(FetchError):
 class LockedError(FetchError):
     exit_code = 12
     name = "locked"
+
+
+class StoppedError(FetchError):
+    """Only in the Python API: of the program, a signal's number makes the exit code."""
+
+    exit_code = 130
+    retryable = True
+    name = "stopped"
+
+    def __init__(self) -> None:
+        super().__init__("the download was stopped", hint="start it again: what has arrived is kept")

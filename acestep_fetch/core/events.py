@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
+
+from acestep_fetch.core.plain import plain_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,10 @@ class Event:
     """The base of all events; `name` is what the JSON stream calls it."""
 
     name: ClassVar[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event in JSON's own types: its name as ``event``, and its fields, as the JSON stream has them."""
+        return {"event": self.name} | plain_fields(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,11 @@ class Lock:
             both[model.name] = replace(model, files=tuple(files))
         return Lock(tuple(both.values()))
 
+    def to_dict(self) -> dict[str, Any]:
+        """What the lock's file says."""
+        said: dict[str, Any] = json.loads(render(self))
+        return said
+
 
 def _with_git(file: LockedFile, same: LockedFile | None) -> LockedFile:
     return replace(file, git_sha1=file.git_sha1 or same.git_sha1) if file.sha256 and same else file

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from acestep_fetch.core.events import Event, RunFinished
+from acestep_fetch.core.plain import plain_data, plain_fields
 from acestep_fetch.display.pump import Heard, Tick
 from acestep_fetch.display.sink import Sink
 from acestep_fetch.display.tally import Phase, View
@@ -65,7 +65,7 @@ class JsonLines:
 
 def payload(event: Event) -> dict[str, Any]:
     """The event's fields under their own names."""
-    return {field.name: plain_data(getattr(event, field.name)) for field in fields(event)}
+    return plain_fields(event)
 
 
 def progress(view: View) -> dict[str, Any]:
@@ -79,21 +79,6 @@ def progress(view: View) -> dict[str, Any]:
         "files_total": view.files_total,
         "by_source": plain_data(view.by_source),
     }
-
-
-def plain_data(value: Any) -> Any:
-    """`value` in JSON's own types: enum members, as keys too, become strings, tuples lists."""
-    match value:
-        case Mapping():
-            return {str(key): plain_data(item) for key, item in value.items()}
-        case tuple() | list() | set() | frozenset():
-            return [plain_data(item) for item in value]
-        case str():
-            return str(value)
-        case float() if value != value or value in (float("inf"), float("-inf")):
-            return None
-        case _:
-            return value
 
 
 def timestamp(wall: float) -> str:

@@ -13,12 +13,13 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 from acestep_fetch.catalogue import load_catalogue
 from acestep_fetch.catalogue.models import MAIN
 from acestep_fetch.core.errors import UsageError
+from acestep_fetch.core.plain import plain_fields
 
 DEADLINE: Final = 5.0  # seconds for a tool to answer: nvidia-smi takes one or two where the driver was not loaded
 _MIB: Final = 1 << 20
@@ -59,7 +60,7 @@ class Recommendation:
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON's own types."""
-        return asdict(self)
+        return plain_fields(self)
 
 
 def recommend(vram: str = "auto", environ: Mapping[str, str] | None = None) -> Recommendation:

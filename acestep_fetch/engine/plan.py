@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from acestep_fetch.core.errors import DiskFullError
+from acestep_fetch.core.plain import plain_fields
 from acestep_fetch.engine.report import Figures, FileReport, Report, figures_of
 from acestep_fetch.engine.space import fitting, needed
 from acestep_fetch.storage import platform, receipts
@@ -39,7 +40,7 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON's own types."""
-        return asdict(self) | {"files": [asdict(row) for row in self.files]}
+        return plain_fields(self)
 
 
 def plan_of(report: Report, layout: Layout, kept: int = 0) -> Plan:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from acestep_fetch.core.errors import FetchError, PartialError
 from acestep_fetch.core.events import (
@@ -16,8 +17,10 @@ from acestep_fetch.core.events import (
     FileVerified,
     ModelReady,
     PlanMade,
+    RunFinished,
     SourcesChosen,
 )
+from acestep_fetch.core.plain import plain_fields
 
 
 @dataclass(slots=True)
@@ -71,6 +74,10 @@ class FileReport:
     taken: int = 0  # bytes of the disk that it has already, or does not need
     origin: str | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """The fields in JSON's own types."""
+        return plain_fields(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -116,6 +123,15 @@ class Report:
         if self.error:
             raise self.error
 
+    def to_dict(self) -> dict[str, Any]:
+        """The report in JSON's own types; what the last event has, too, has the same name and form here."""
+        error = self.error
+        return plain_fields(replace(self, error=None)) | {
+            "error": error.message if error else None,
+            "hint": error.hint if error else None,
+            "attempts": list(error.attempts) if error else [],
+        }
+
 
 def overall(errors: Sequence[FetchError], ready: int) -> FetchError | None:
     """The one error a run ends with: partial success, else the gravest cause that no retry can help."""
@@ -128,4 +144,21 @@ def overall(errors: Sequence[FetchError], ready: int) -> FetchError | None:
         f"{len(errors)} of {len(errors) + ready} models failed: {worst.message}",
         hint=worst.hint or "run the same command again",
         attempts=worst.attempts,
+    )
+
+
+def finished(report: Report, ledger: Ledger) -> RunFinished:
+    """The last event of the run that came to `report`."""
+    return RunFinished(
+        exit_code=report.exit_code,
+        models=report.models,
+        files_verified=ledger.verified,
+        files_reused=ledger.reused,
+        bytes_fetched=report.bytes_fetched,
+        bytes_reused=report.bytes_reused,
+        by_source=report.by_source,
+        seconds=report.seconds,
+        error=report.error.message if report.error else None,
+        hint=report.error.hint if report.error else None,
+        attempts=report.error.attempts if report.error else (),
     )

@@ -51,8 +51,7 @@ class Session:
         lists: Sequence[receipts.Receipt] = (),
         bundle: Path | None = None,
     ) -> None:
-        self._lists = {each.model: each for each in lists}
-        self._bundle = bundle
+        self._lists, self._bundle = {each.model: each for each in lists}, bundle
         self.works = [ModelWork(model, record=(records or {}).get(model.name)) for model in models]
         self.plan: tuple[FileReport, ...] = ()
         self.unavailable = list[Model]()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from stat import S_ISREG
@@ -17,6 +17,7 @@ from typing import Any, Final
 from acestep_fetch.catalogue import Catalogue, ComponentEntry, Model, load_catalogue
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.model import RepoId
+from acestep_fetch.core.plain import plain_fields
 from acestep_fetch.engine.readiness import look
 from acestep_fetch.engine.records import Record, Records
 from acestep_fetch.options import Options
@@ -89,7 +90,7 @@ class ModelState:
         return share(self.held, self.size)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"share": self.share}
+        return plain_fields(self) | {"share": self.share}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class Asked:
         return share(self.held, self.size)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"share": self.share}
+        return plain_fields(self) | {"share": self.share}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +169,9 @@ class Status:
         return {
             "folder": self.folder,
             "complete": self.complete,
-            "running": asdict(self.running) if self.running else None,
+            "running": plain_fields(self.running) if self.running else None,
             "models": [each.to_dict() for each in self.asked],
-            "parts": [asdict(part) for part in self.parts],
+            "parts": [plain_fields(part) for part in self.parts],
             "kill_costs": KILL_COSTS,
         }
 

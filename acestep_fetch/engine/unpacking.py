@@ -22,7 +22,6 @@ from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.examine import Known, examine
 from acestep_fetch.engine.planning import Job, Planner, check_space, report_files
 from acestep_fetch.engine.publishing import Publisher
-from acestep_fetch.engine.report import figures_of
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.checksum import ContentHash, digests_of
 from acestep_fetch.storage.journal import Piece
@@ -63,7 +62,6 @@ class _Unpacking:
         for component in components:
             await examine(component, self._known, self._context)
         self._plan(components)
-        await self._publisher.begin(self._works)
         for component in components:
             await self._publisher.copy_known(component, self._known)
             self._planner.want(component)
@@ -77,27 +75,29 @@ class _Unpacking:
         self._conclude()
 
     def _plan(self, components: Sequence[Component]) -> None:
+        jobs = list[Job]()
         for component in components:
-            self._planner.want(component, but=[f.path for f in component.wanted if self._known.copy_of(f.file.digests)])
-        root = self._context.layout.root
-        with self._context.explained(root):
-            rows = report_files(self._works, self._planner, self._known, self._publisher.adopted, self._context)
-            figures = figures_of(rows)
+            known = [f.path for f in component.wanted if self._known.copy_of(f.file.digests)]
+            jobs += self._planner.want(component, but=known)
+        with self._context.explained(self._context.layout.root):
+            total, present = sum(c.manifest.size for c in components), _present(components)
+            partial = sum(self._planner.partial(job) for job in jobs)
+            fetch = sum(job.transfer.file.size for job in jobs) - partial
             self._context.emit(
                 PlanMade(
                     models=tuple(work.model.name for work in self._works),
-                    files=len(rows),
-                    total=figures.total,
-                    present=figures.here,
-                    shared=figures.shared,
-                    adoptable=figures.adoptable,
-                    partial=figures.partial,
-                    fetch=figures.fetch,
-                    disk_free=platform.free_bytes(root),
-                    sources={SOURCE: figures.fetch},
+                    files=sum(len(component.manifest.files) for component in components),
+                    total=total,
+                    present=present,
+                    partial=partial,
+                    fetch=fetch,
+                    disk_free=platform.free_bytes(self._context.layout.root),
+                    sources={SOURCE: fetch},
+                    shared=total - present - partial - fetch,
                 )
             )
-            check_space(rows, root)
+            rows = report_files(list(self._works), self._planner, self._known, {}, self._context)
+            check_space(rows, self._context.layout.root, self._context.options.min_free)
 
     def _content(self, job: Job) -> Content | None:
         return next((self._contents[d] for d in job.transfer.file.digests if d in self._contents), None)
@@ -274,6 +274,10 @@ class _Unpacking:
 
 
 _COPY_AGAIN: Final = "copy the volume once more, and run the same command: what is right is kept"
+
+
+def _present(components: Iterable[Component]) -> int:
+    return sum(f.file.size for c in components for f in c.manifest.files if c.has(f.path))
 
 
 def _cover(size: int, held: Sequence[Piece], extents: Sequence[Extent]) -> Iterator[Piece | Extent | Span]:

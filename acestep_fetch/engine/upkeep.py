@@ -9,7 +9,7 @@ from functools import partial
 from threading import Event
 from typing import Any, Final
 
-from acestep_fetch.core.errors import IncompleteError, LeaseError
+from acestep_fetch.core.errors import IncompleteError, LeaseError, StoppedError
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.lease import Lease
@@ -38,6 +38,7 @@ class Verification:
         return tuple(finding for finding in self.findings if finding.condition is Condition.CHANGED)
 
     def to_dict(self) -> dict[str, Any]:
+        """The model and its files in JSON's own types; sizes and offsets are bytes."""
         return {
             "model": self.receipt.model,
             "repo": self.receipt.repo,
@@ -80,22 +81,33 @@ def recorded(layout: Layout, names: Sequence[str]) -> list[Receipt]:
     return [receipt for receipt in receipts if not names or receipt.model in names]
 
 
-def verify(layout: Layout, receipts: Sequence[Receipt], *, fast: bool, tell: Tell) -> Iterator[Verification]:
+def verify(
+    layout: Layout,
+    receipts: Sequence[Receipt],
+    *,
+    fast: bool,
+    tell: Tell = lambda receipt, finding: None,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> Iterator[Verification]:
     """One model after the other. `tell` hears of each file as soon as it was looked at. Blocks; opens no socket.
 
-    Ends soon where it is given up, by Ctrl-C for one: files that are being read are not read to their end.
+    Ends soon where it is given up, by Ctrl-C for one, or `is_cancelled`, which raises `StoppedError`: files that are
+    being read are not read to their end.
     """
     stopped = Event()
 
     def keep_on() -> None:
         if stopped.is_set():
             raise CancelledError
+        if is_cancelled():
+            raise StoppedError
 
     with ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash") as pool:
         try:
             for receipt in receipts:
                 findings = list[Finding]()
                 for finding in pool.map(partial(inspect, layout, fast=fast, keep_on=keep_on), receipt.files):
+                    keep_on()  # a small file is read in one go
                     tell(receipt, finding)
                     findings.append(finding)
                 yield Verification(receipt, tuple(findings))

@@ -25,16 +25,15 @@ class Leftover:
 
 
 def sweep(layout: Layout) -> None:
-    """Removes journals whose part file is gone, and what was being written or copied. Only for who holds the lease.
+    """Removes journals whose part file is gone, and what was being written or copied, about models too. Only for who
+    holds the lease.
 
     Parts stay: they are what the next run goes on from. Raises OSError.
     """
-    if any(
-        folder.is_symlink() for folder in (layout.state, layout.parts, layout.staging, layout.receipts, layout.begun)
-    ):
+    if any(f.is_symlink() for f in (layout.state, layout.parts, layout.staging, layout.receipts, layout.begun)):
         return  # not ours; who writes there says so
     stale = [journal for journal in layout.parts.glob("*.journal") if not journal.with_suffix(".part").exists()]
-    written = [path for folder in (layout.receipts, layout.begun) for path in folder.glob(".*.tmp")]
+    written = (*layout.receipts.glob(".*.tmp"), *layout.begun.glob(".*.tmp"))
     for path in (*stale, *written, *layout.staging.rglob(".[0-9]*-[0-9]*.tmp")):
         with suppress(FileNotFoundError):
             path.unlink()

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from acestep_fetch import Options, fetch_async
+from acestep_fetch import Options
+from acestep_fetch.api import fetch_async
 from acestep_fetch.core.model import HubName
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.layout import Layout

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from acestep_fetch import api
+import acestep_fetch
 from acestep_fetch.core.model import HubName
 from acestep_fetch.engine.report import FileReport, figures_of
 from acestep_fetch.engine.space import SPARE, fitting, needed
@@ -133,7 +133,7 @@ def test_from_python(both: Hubs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for name, value in both.environment().items():
         monkeypatch.setenv(name, value)
     options = Options.from_environment(directory=tmp_path / "out")
-    plan = api.plan(options)
+    plan = acestep_fetch.plan(options=options)
     assert plan.fits
     assert plan.fitting == ("main",)
     assert plan.bytes_fetch == sum(row.size for row in plan.files) == plan.to_dict()["bytes_total"]

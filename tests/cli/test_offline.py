@@ -122,7 +122,7 @@ def test_a_variable_does_as_the_flag_and_a_flag_needs_none(both: Hubs, tmp_path:
 
 
 async def test_inside_a_running_loop_too(both: Hubs, ready: Path) -> None:
-    from acestep_fetch import fetch_async
+    from acestep_fetch.api import fetch_async
 
     options = Options(directory=ready, models=(REPO,), skip_main=True, offline=True)
     assert (await fetch_async(options)).exit_code == 0
@@ -132,7 +132,7 @@ async def test_inside_a_running_loop_too(both: Hubs, ready: Path) -> None:
 
 
 def test_from_python(ready: Path) -> None:
-    report = fetch(Options(directory=ready, models=("acestep-v15-sft",), skip_main=True, offline=True))
+    report = fetch("acestep-v15-sft", dir=ready, offline=True, check=False)
     assert report.exit_code == 11
     assert report.error is not None
     assert report.error.attempts == ("acestep-v15-sft: it was never completed here",)

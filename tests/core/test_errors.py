@@ -22,6 +22,7 @@ EXIT_CODES = {
     "StuckError": ("stuck", 1, True),
     "IncompleteError": ("incomplete", 11, False),
     "LockedError": ("locked", 12, False),
+    "StoppedError": ("stopped", 130, True),
 }
 
 

@@ -28,14 +28,14 @@ def calls() -> Iterator[tuple[str, ast.Call, str]]:
 
 
 def test_every_error_says_what_to_do_next() -> None:
-    """But for what one request to one source said, which is told among what was tried, and the watchdog's, which has
-    one hint for all."""
+    """But for what one request to one source said, which is told among what was tried, and those that have one hint for
+    all: the watchdog's, and a stop's."""
     found = list(calls())
     assert len(found) > 100
     silent = [
         f"{where}: {source}"
         for where, call, source in found
-        if not issubclass(KINDS[call.func.id], (SourceError, errors.StuckError))  # type: ignore[attr-defined]
+        if not issubclass(KINDS[call.func.id], (SourceError, errors.StuckError, errors.StoppedError))  # type: ignore[attr-defined]
         and "hint" not in {keyword.arg for keyword in call.keywords}
         and not any(text in source for text in INNER)
     ]

@@ -39,7 +39,7 @@ Workload.next = lost
 """
 BLOCKED = """
 from acestep_fetch.engine.run import Run
-Run._tell_plan = lambda self, jobs: time.sleep(100)
+Run._tell_plan = lambda self, *_: time.sleep(100)
 """
 
 

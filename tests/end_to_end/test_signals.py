@@ -199,7 +199,7 @@ def test_a_second_signal_does_not_wait(what: str, tmp_path: Path) -> None:
     blocked = """
 import sys, time
 from acestep_fetch.engine.run import Run
-def _tell_plan(self, jobs):
+def _tell_plan(self, *_):
     print('frozen', file=sys.stderr, flush=True)
     time.sleep(100)
 Run._tell_plan = _tell_plan

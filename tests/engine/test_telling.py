@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from acestep_fetch.api import fetch
+from acestep_fetch import fetch
 from acestep_fetch.catalogue import Model
 from acestep_fetch.core.events import (
     BytesReceived,
@@ -99,7 +99,7 @@ async def test_a_listener_that_raises(raises: str, tmp_path: Path) -> None:
         assert report.exit_code == 0
         assert is_copy(w)
         if raises == "when up to date":
-            again = await asyncio.to_thread(fetch, w.options(), broken)
+            again = await asyncio.to_thread(fetch, options=w.options(), on_event=broken)
             assert again.exit_code == 0
 
 
