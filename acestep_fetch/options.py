@@ -37,11 +37,11 @@ class Options:
     revision: str | None = None
     force: bool = False
     dry_run: bool = False
-    lock: Path | None = None  # nothing but what this lock says
-    offline: bool = False  # no socket is opened: what is not ready is an error
     adopt: tuple[Path, ...] = ()  # other folders of this machine that may hold what is wanted
     adopt_by: str = "auto"  # how it is taken: see `storage.taking.Way`
     adopt_only: bool = False  # nothing is fetched
+    lock: Path | None = None  # nothing but what this lock says
+    offline: bool = False  # no socket is opened: what is not ready is an error
 
     prefer: HubName | None = None
     only: HubName | None = None  # the other is not asked for anything

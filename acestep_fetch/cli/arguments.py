@@ -101,22 +101,21 @@ def add_models(to: argparse._ActionsContainer) -> None:
     add_setting(to, "model")
     add_setting(to, "all")
     add_gpu(to)
-    add_setting(to, "skip-main")
-    add_setting(to, "revision")
+    for key in ("skip-main", "revision"):
+        add_setting(to, key)
 
 
 def add_selection(to: argparse._ActionsContainer) -> None:
     """Which models, and which of their files."""
     add_models(to)
-    add_setting(to, "include")
-    add_setting(to, "exclude")
+    for key in ("include", "exclude"):
+        add_setting(to, key)
 
 
 def add_lock(to: argparse._ActionsContainer) -> None:
     """Nothing but recorded bytes, or no byte at all."""
-    add_setting(to, "locked")
-    add_setting(to, "lock")
-    add_offline(to)
+    for key in ("locked", "lock", "offline"):
+        add_setting(to, key)
 
 
 def add_offline(to: argparse._ActionsContainer) -> None:

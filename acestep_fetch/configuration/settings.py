@@ -162,6 +162,15 @@ SETTINGS: Final = (
         "take what DIR has of it; repeatable. Without DIR, or auto: Hugging Face's and ModelScope's caches, ComfyUI",
         _place, "DIR", kind=Kind.MANY, scope=_WHAT,
     ),
+    Setting("revision", "a branch, tag or commit", str, "REV", "revision", scope=_WHAT),
+    Setting(
+        "force", "fetch again what is there", parse_yes_no, field="force",
+        kind=Kind.SWITCH, scope=_WHAT, flags=("-f",),
+    ),
+    Setting(
+        "dry-run", "show what would be done and end", parse_yes_no, field="dry_run",
+        kind=Kind.SWITCH, scope=_WHAT, flags=("-n",),
+    ),
     Setting(
         "locked", f"only what ./{LOCK_NAME} says; anything else ends with 12", parse_yes_no,
         kind=Kind.SWITCH, scope=_WHAT, group="lock",
@@ -173,15 +182,6 @@ SETTINGS: Final = (
         "offline", "open no socket (also: HF_HUB_OFFLINE=1)", parse_yes_no, field="offline", kind=Kind.SWITCH,
         # as huggingface_hub reads them, which knows no other offline than that of everything
         foreign=(Variable("HF_HUB_OFFLINE", parse_switch), Variable("TRANSFORMERS_OFFLINE", parse_switch)),
-    ),
-    Setting("revision", "a branch, tag or commit", str, "REV", "revision", scope=_WHAT),
-    Setting(
-        "force", "fetch again what is there", parse_yes_no, field="force",
-        kind=Kind.SWITCH, scope=_WHAT, flags=("-f",),
-    ),
-    Setting(
-        "dry-run", "show what would be done and end", parse_yes_no, field="dry_run",
-        kind=Kind.SWITCH, scope=_WHAT, flags=("-n",),
     ),
     Setting(
         "dir", "the checkpoints folder (default ./checkpoints)", expanded, "DIR", "directory",

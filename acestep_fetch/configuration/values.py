@@ -74,16 +74,16 @@ def above_zero(value: float, what: str) -> float:
     return value
 
 
+def parse_switch(text: str) -> bool:
+    """Whether a variable of somebody else's is switched on, by the words that huggingface_hub takes for it."""
+    return text.strip().upper() in ("1", "ON", "YES", "TRUE")
+
+
 def parse_yes_no(text: str) -> bool:
     folded = text.strip().lower()
     if folded not in (*_YES, *_NO):
         raise UsageError(f"{text!r} is neither yes nor no", hint=f"use {' or '.join((_YES[1], _NO[1]))}, or 1 or 0")
     return folded in _YES
-
-
-def parse_switch(text: str) -> bool:
-    """Whether a variable is switched on, by the words that huggingface_hub takes for it."""
-    return text.upper() in ("1", "ON", "YES", "TRUE")
 
 
 def parse_name(text: str) -> tuple[str, ...]:

@@ -203,7 +203,7 @@ def _lacking(
     return replace(row, state="partial" if held else "fetch", held=held, taken=taken)
 
 
-def check_space(rows: Sequence[FileReport], root: Path, kept: int = 0) -> None:
+def check_space(rows: Sequence[FileReport], root: Path, kept: int) -> None:
     """Raises `DiskFullError` before the first byte if the plan does not fit with `kept` bytes left free, with what of
     it does."""
     need, free = needed(rows, kept), platform.free_bytes(root)
