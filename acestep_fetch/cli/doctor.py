@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from acestep_fetch.cli.arguments import add_folder, command_parser, options_of, origin_of
+from acestep_fetch.cli.arguments import add_folder, add_offline, command_parser, options_of, origin_of
 from acestep_fetch.cli.results import print_document
 from acestep_fetch.core.errors import IncompleteError
 from acestep_fetch.display.units import one_line, plural
@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add_folder(top)
     top.add_argument("--fix", action="store_true", help="mend what needs no network and can do no harm")
-    top.add_argument("--offline", action="store_true", help="open no socket")
+    add_offline(top)
     top.add_argument("--json", action="store_true", help="one JSON document on stdout")
     top.add_argument("--report", metavar="FILE", help="also write all of it into FILE, without secrets")
     top.add_argument(
@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
     root = Path(choose_folder(options.directory)[0])
     fixed = _fixed(root, quiet=given.json) if given.fix else []
     findings = list[Finding]()
-    for finding in examine(options, origin=origin_of(given, "dir"), offline=given.offline):
+    for finding in examine(options, origin=origin_of(given, "dir"), offline=options.offline):
         findings.append(finding)
         if not given.json:
             print(one_line(line(finding)), flush=True)

@@ -97,7 +97,7 @@ class _Unpacking:
                 )
             )
             rows = report_files(list(self._works), self._planner, self._known, {}, self._context)
-            check_space(rows, self._context.layout.root, self._context.options.min_free or 0)
+            check_space(rows, self._context.layout.root, self._context.options.min_free)
 
     def _content(self, job: Job) -> Content | None:
         return next((self._contents[d] for d in job.transfer.file.digests if d in self._contents), None)

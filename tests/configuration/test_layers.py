@@ -217,3 +217,44 @@ def test_who_says_where_the_folder_is(place: Place, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("ACESTEP_CHECKPOINTS_DIR", "y")
     assert origin_of(Namespace(dir=None), "dir") == "ACESTEP_CHECKPOINTS_DIR"
     assert origin_of(Namespace(dir="x"), "dir") == "--dir"
+
+
+def test_a_named_lock_goes_before_the_one_of_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lock(*arguments: str) -> Path | None:
+        return options_of(get.parser().parse_args(arguments)).lock
+
+    assert lock() is None
+    monkeypatch.setenv("ACESTEP_FETCH_LOCKED", "yes")
+    assert lock() == Path("acestep-fetch.lock")
+    assert lock("--lock", "other.lock") == Path("other.lock")
+    assert lock("--no-locked") is None
+    monkeypatch.setenv("ACESTEP_FETCH_LOCK", "named.lock")
+    assert lock() == Path("named.lock")
+    assert lock("--locked") == Path("acestep-fetch.lock")
+
+
+def test_the_hubs_own_word_for_offline_is_a_lower_layer() -> None:
+    assert Options.from_environment({"HF_HUB_OFFLINE": "1"}).offline
+    assert not Options.from_environment({"HF_HUB_OFFLINE": "1", "ACESTEP_FETCH_OFFLINE": "0"}).offline
+    assert not Options.from_environment({"HF_HUB_OFFLINE": "0"}).offline
+
+
+def test_models_for_a_gpu_are_displaced_by_a_named_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACESTEP_FETCH_FOR_GPU", "12GB")
+    chosen = options_of(get.parser().parse_args(["-q"])).models
+    assert "main" in chosen
+    assert options_of(get.parser().parse_args(["--model", "acestep-v15-sft"])).models == ("acestep-v15-sft",)
+    both = options_of(get.parser().parse_args(["-q", "--for-gpu", "12GB", "--model", "other"])).models
+    assert both == ("other", *chosen)
+
+
+def test_folders_to_adopt_from_are_a_list_of_any_layer(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        (place.here / name).mkdir()
+    monkeypatch.chdir(place.here)
+    place.write("acestep-fetch.toml", 'adopt = ["a", "b"]\n')
+    assert options_of(get.parser().parse_args([])).adopt == (place.here / "a", place.here / "b")
+    monkeypatch.setenv("ACESTEP_FETCH_ADOPT", "a,nowhere")
+    with pytest.raises(UsageError, match="nowhere: no such folder"):
+        options_of(get.parser().parse_args([]))
+    assert options_of(get.parser().parse_args(["--adopt", "b"])).adopt == (Path("b"),)

@@ -69,6 +69,15 @@ def test_json_is_one_document(both: Hubs, build: Build) -> None:
 
 @pytest.mark.parametrize("arguments", [["--offline"], ["--offline", "--json"], ["--offline", "--fix"], ["--help"]])
 def test_offline_it_opens_no_socket_and_imports_nothing_heavy(arguments: list[str], build: Build) -> None:
+    _looks_without_a_socket(arguments, build)
+
+
+def test_the_hubs_own_word_for_offline_counts(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    _looks_without_a_socket([], build)
+
+
+def _looks_without_a_socket(arguments: list[str], build: Build) -> None:
     command = [sys.executable, "-c", WATCHED, "doctor", "--dir", str(build(sft())), *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stderr
