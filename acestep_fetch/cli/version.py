@@ -4,26 +4,12 @@ from __future__ import annotations
 
 import argparse
 import platform
-from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as version_of
-from typing import Final
+from collections.abc import Sequence
 
 from acestep_fetch import __version__
 from acestep_fetch.cli.arguments import add_json, command_parser
 from acestep_fetch.cli.results import print_document
-
-LIBRARIES: Final = (
-    "aiofiles",
-    "aiohttp",
-    "aiohttp-socks",
-    "certifi",
-    "httpx",
-    "huggingface_hub",
-    "modelscope",
-    "python-socks",
-    "rich",
-)
+from acestep_fetch.doctor.machine import versions
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    system, libraries = platform.platform(), _libraries()
+    system, libraries = platform.platform(), versions()
     if given.json:
         about = {"version": __version__, "python": python, "platform": system, "libraries": libraries}
         print_document("version", about)
@@ -48,13 +34,3 @@ def run(arguments: Sequence[str]) -> int:
     for name, version in libraries.items():
         print(f"{name} {version or 'is not installed'}")
     return 0
-
-
-def _libraries() -> Mapping[str, str | None]:
-    found = dict[str, str | None]()
-    for name in LIBRARIES:
-        try:
-            found[name] = version_of(name)
-        except PackageNotFoundError:
-            found[name] = None
-    return found
