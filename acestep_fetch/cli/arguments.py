@@ -241,7 +241,7 @@ def _for_gpu(asked: Said, every: Said | None, *, quiet: bool) -> tuple[str, ...]
         raise UsageError(
             f"{every.origin} and {asked.origin} exclude each other", hint="--all has the models for every GPU"
         )
-    from acestep_fetch.cli.recommend import explanation
+    from acestep_fetch.cli.explaining import explanation
     from acestep_fetch.engine.gpu import recommend
 
     found = recommend(asked.text)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from acestep_fetch.catalogue import load_catalogue
 from acestep_fetch.cli.arguments import add_gpu, command_parser
+from acestep_fetch.cli.explaining import explanation
 from acestep_fetch.cli.results import print_document
 from acestep_fetch.display.units import one_line, size
-
-if TYPE_CHECKING:
-    from acestep_fetch.engine.gpu import Recommendation
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,11 +44,3 @@ def run(arguments: Sequence[str]) -> int:
     total = sum(catalogue.find(name).size for name in found.models)
     print(f"about {size(total)} in all; fetch them with: acestep-fetch --for-gpu {given.for_gpu or ''}".rstrip())
     return 0
-
-
-def explanation(found: Recommendation) -> Iterator[str]:
-    """The rule, and what went wrong while looking for the GPU."""
-    for note in found.detection.notes:
-        yield one_line(f"note: {note}")
-    yield f"{found.vram_gb:g} GB -> {found.why}" if found.vram_gb else f"no GPU -> {found.why}"
-    yield "main is always part of it: ACE-Step fetches it at its first start anyhow"
