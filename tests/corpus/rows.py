@@ -49,6 +49,7 @@ from tests.support.faults import (
     too_many,
 )
 
+MORE: Final = b"X-More: " + b"y" * 4000 + b"\r\n"  # a header; twenty are more than anybody reads
 HF, MS = HubName.HUGGINGFACE, HubName.MODELSCOPE
 MIB: Final = 1 << 20
 FILES: Final = {"large.bin": 3 * MIB, "middle.bin": MIB + 4097, "vocab.txt": 60_000, "config.json": 300, "empty": 0}
@@ -145,8 +146,8 @@ BODIES: Final[tuple[tuple[str, Action, int | None], ...]] = (
     ("silence at once", Stall(0), 5),
     ("a crawl", Throttle(500), None),
     ("a crawling byte at a time in the head", Raw(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"a", 0.05), 5),
-    ("headers without an end", Raw(b"HTTP/1.1 200 OK\r\n", b"X-More: " + b"y" * 4000 + b"\r\n"), 6),
-    ("one header without an end", Raw(b"HTTP/1.1 200 OK\r\nX-More: ", b"y" * 4000), 6),
+    ("headers without an end", Raw(b"HTTP/1.1 200 OK\r\n" + MORE * 20, MORE), 6),
+    ("one header without an end", Raw(b"HTTP/1.1 200 OK\r\nX-More: " + b"y" * 80_000, b"y" * 4000), 6),
     ("not HTTP at all", Raw(b"SSH-2.0-OpenSSH_9.2\r\n"), 6),
     ("a status that is none", Raw(b"HTTP/1.1 abc Hm\r\n\r\n"), 6),
     ("a connection that is closed", Raw(b""), 5),
@@ -259,7 +260,7 @@ LISTS: Final[tuple[tuple[str, Action, int | None], ...]] = (
     ("a redirect to another scheme", Moved("file:///etc/passwd"), 5),
     ("RST", DropConnection(), 5),
     ("not HTTP at all", Raw(b"SSH-2.0-OpenSSH_9.2\r\n"), 5),
-    ("headers without an end", Raw(b"HTTP/1.1 200 OK\r\n", b"X-More: " + b"y" * 4000 + b"\r\n"), 5),
+    ("headers without an end", Raw(b"HTTP/1.1 200 OK\r\n" + MORE * 20, MORE), 5),
 )
 
 
