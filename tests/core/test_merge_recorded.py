@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from acestep_fetch.core.merge import ComponentManifest, recorded_component
 from acestep_fetch.core.model import HubName, RemoteFile, RepoId, Snapshot
 
@@ -78,3 +80,19 @@ def test_a_hub_that_did_not_answer_is_no_source() -> None:
 def test_a_file_that_may_differ_and_has_no_digest_there_is_still_the_recorded_one() -> None:
     (file,) = manifest(RemoteFile("vae/a.bin", 9, None, None), None, may_differ=True).files
     assert (file.file, file.proven, file.possible) == (FILE, (), (HF,))
+
+
+@pytest.mark.parametrize(
+    ("held", "listed"),
+    [
+        (FILE, RemoteFile("vae/a.bin", 9, None, GIT)),
+        (FILE, RemoteFile("vae/a.bin", 9, SHA, None)),
+        (RemoteFile("vae/a.bin", 9, None, GIT), FILE),
+        (RemoteFile("vae/a.bin", 9, SHA, None), FILE),
+    ],
+)
+def test_strictly_bytes_must_have_every_digest_that_is_recorded_or_listed(held: RemoteFile, listed: RemoteFile) -> None:
+    there = {HF: Snapshot(HF, REPO, "new", (listed,))}
+    for strict, wanted in ((True, FILE), (False, listed)):
+        made = recorded_component("vae", HF, "old", {"a.bin": held}, there, lambda path: False, strict=strict)
+        assert [(file.file, file.proven) for file in made.files] == [(wanted, (HF,))]
