@@ -140,6 +140,7 @@ def _to_lock(path: Path, options: Options) -> tuple[Lock | None, Sequence[Model]
 def _written(path: Path, old: Lock | None, new: Lock, *, update: bool) -> Lock:
     if old is not None and not update:
         refuse_changes(path, old, new)
+        return old  # a digest more of the same bytes is no reason to touch it
     if new != old:
         write_lock(path, new)
     return new

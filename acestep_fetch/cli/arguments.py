@@ -61,7 +61,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         command = self.prog if " " in self.prog else f"{self.prog} get"  # whose own help is an overview
-        raise UsageError(message, hint=f"{command} --help has all flags")
+        words = message.removeprefix("unrecognized arguments: ")
+        is_word = words != message and not words.startswith("-")
+        hint = f"a model is named by --model {words.split()[0]}; " if is_word and command.endswith(" get") else ""
+        raise UsageError(message, hint=f"{hint}{command} --help has all flags")
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
         given = super().parse_args(args)

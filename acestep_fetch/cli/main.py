@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 from acestep_fetch.cli.commands import BY_NAME
 from acestep_fetch.cli.discretion import discreet, hide_tokens
 from acestep_fetch.cli.stops import Stopped
-from acestep_fetch.core.errors import FetchError, UsageError
+from acestep_fetch.core.errors import DiskError, FetchError, UsageError
 
 # Imports make many objects that stay, and a download few that go in circles: looking for those costs 0.2 s a GiB.
 _RARELY: Final = (50_000, 20, 50)
@@ -24,6 +24,8 @@ def program() -> NoReturn:
     """`main` as a process of its own. It leaves at once: the interpreter would take itself apart for a tenth of a
     second, and nothing is left to be done (threads are joined, files closed, and output is flushed here)."""
     hide_tokens(sys.argv)
+    if sys.stdout is None:  # closed by who started it
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for as long as the process lives
     if stderr := sys.stderr:  # None under pythonw
         sys.stderr = discreet(stderr)
     code = main()
@@ -47,8 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Stopped as stop:
         return int(stop.code or 0)
     except BrokenPipeError:  # `acestep-fetch --list | head`: the reader has what it wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except OSError as exc:
+        if exc.filename is not None:  # no fault of the output's
+            raise
+        _drop_output()
+        say(DiskError(f"the output could not be written: {exc.strerror}", hint="where does stdout lead?"))
+        return DiskError.exit_code
 
 
 def _command(given: list[str]) -> Callable[[Sequence[str]], int]:
@@ -80,6 +88,10 @@ def _overview(_: Sequence[str]) -> int:
 
     print(overview(), end="")
     return 0
+
+
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _flushed(code: int) -> int:

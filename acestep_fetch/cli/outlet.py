@@ -92,6 +92,11 @@ class Outlet:
             self._display(event)
 
     @property
+    def refused(self) -> str:
+        """Why the output could not be written (`display.Display`)."""
+        return self._display.refused if self._display else ""
+
+    @property
     def code(self) -> int:
         """The exit code of the runs so far."""
         return together(self._ends).exit_code if self._ends else 0
@@ -167,6 +172,8 @@ class Outlet:
             _tell_people([*self._outcome, end])
         if unwritten and sys.stderr:  # None under pythonw
             print(f"acestep-fetch: warning: {unwritten}", file=sys.stderr)
+        if self.is_json and self.refused and sys.stderr:
+            print(f"acestep-fetch: warning: the output was not written: {self.refused}", file=sys.stderr)
 
     def _begin(self) -> None:
         """A stream has a start, however soon it ends."""

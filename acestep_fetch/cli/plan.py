@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from acestep_fetch.cli.arguments import (
     add_adoption,
     add_folder,
+    add_lock,
     add_selection,
+    add_setting,
     add_sources,
     command_parser,
     options_of,
@@ -37,8 +39,10 @@ def parser() -> argparse.ArgumentParser:
         "  acestep-fetch plan\n  acestep-fetch plan --all --json\n  acestep-fetch plan --adopt ~/ComfyUI/models",
     )
     add_selection(top)
+    add_lock(top)
     add_folder(top)
     add_sources(top)
+    add_setting(top, "min-free")
     add_adoption(top)
     top.add_argument("-f", "--force", action="store_true", help="as if nothing were there")
     top.add_argument("--json", action="store_true", help="one JSON document on stdout")

@@ -6,15 +6,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from acestep_fetch.cli.arguments import command_parser
 from acestep_fetch.core.errors import UsageError
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        prog="acestep-fetch serve",
-        description="Serves a checkpoints folder, or a folder of repositories (DIR/OWNER/NAME/...), as both hubs.",
-        epilog="example:\n  acestep-fetch serve ./checkpoints --host 0.0.0.0 --port 8080",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    top = command_parser(
+        "serve",
+        "Serves a checkpoints folder, or a folder of repositories (DIR/OWNER/NAME/...), as both hubs.",
+        "  acestep-fetch serve ./checkpoints --host 0.0.0.0 --port 8080",
     )
     top.add_argument("directory", metavar="DIR", type=Path)
     top.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")

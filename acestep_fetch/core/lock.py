@@ -28,6 +28,15 @@ class LockedFile:
     sha256: str | None = None
     git_sha1: str | None = None
 
+    def agrees_with(self, other: LockedFile) -> bool:
+        """Whether both are the same bytes, though one may know a digest more (a fetch finds it out)."""
+        shared = [
+            (mine, theirs)
+            for mine, theirs in ((self.sha256, other.sha256), (self.git_sha1, other.git_sha1))
+            if mine and theirs
+        ]
+        return self.size == other.size and bool(shared) and all(mine == theirs for mine, theirs in shared)
+
     def __str__(self) -> str:
         return shown(RemoteFile(self.path, self.size, self.sha256, self.git_sha1))
 
@@ -202,7 +211,7 @@ def _model_changes(old: LockedModel, new: LockedModel) -> Iterator[str]:
             yield f"+ {path}: {after[path]}"
         elif path not in after:
             yield f"- {path}: {before[path]}"
-        elif before[path] != after[path]:
+        elif not before[path].agrees_with(after[path]):
             yield f"~ {path}: {_change(before[path], after[path])}"
 
 

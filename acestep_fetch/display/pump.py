@@ -66,12 +66,18 @@ class Display(Protocol):
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
+    @property
+    def refused(self) -> str:
+        """Why the output could not be written; "" where it was, or where its reader has gone."""
+
     def close(self) -> None:
         """Draws what is left. Waits about a second for a reader that takes nothing, then leaves it."""
 
 
 class Silence:
     """Shows nothing at all."""
+
+    refused = ""
 
     def __call__(self, event: Event) -> None:
         pass
@@ -109,6 +115,10 @@ class Pump:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    @property
+    def refused(self) -> str:
+        return self._painter.sink.refused
 
     def __call__(self, event: Event) -> None:
         with self._lock:

@@ -7,6 +7,7 @@ and looks up every now and then whether it has been told to give up; elsewhere t
 
 from __future__ import annotations
 
+import errno
 import select
 import threading
 import time
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final, TextIO
 
 _LOOK_UP: Final = 0.05  # seconds between two looks at whether to give up
+_GONE: Final = (errno.EPIPE, errno.ECONNRESET, errno.EBADF)
 _CHUNK: Final = getattr(select, "PIPE_BUF", 512)  # POSIX: a writable pipe takes this much without blocking
 
 
@@ -24,6 +26,7 @@ class Sink:
         self._stream = stream
         self._raw: Any = getattr(getattr(stream, "buffer", None), "raw", None)
         self.encoding: str = getattr(stream, "encoding", None) or "ascii"
+        self.refused = ""  # why nothing can be written, where it is not that the reader is gone
         self.moved = clock()  # when the other end last took something
         self._clock = clock
         self._fd = _descriptor(self._raw)
@@ -51,7 +54,9 @@ class Sink:
                 self._write_text(text)
             else:
                 self._write_raw(text.encode(self.encoding, "replace"))
-        except (OSError, ValueError):  # the reader closed, or the stream did
+        except (OSError, ValueError) as exc:  # the reader closed, or the stream did, or there is no room
+            if isinstance(exc, OSError) and exc.errno not in _GONE:
+                self.refused = exc.strerror or str(exc)
             self._dead.set()
 
     def _write_text(self, text: str) -> None:

@@ -8,7 +8,7 @@ as a whole one and dies when it is loaded. The truth is a receipt of ours, or wh
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -40,6 +40,7 @@ class Belief:
     lacks: tuple[str, ...] = ()
     damaged: tuple[str, ...] | None = None
     drifted: tuple[str, ...] = ()
+    touched: tuple[str, ...] = ()  # of the right size, with another time than when they were verified
 
     @property
     def is_true(self) -> bool:
@@ -65,6 +66,7 @@ def _belief(root: Path, name: str, owner: Model | None, receipt: Receipt | None)
     folder = root / name
     is_there, standing = folder.is_dir(), compare(receipt, root) if receipt else None
     inside = f"{name}/"
+    touched = _touched(root, receipt, standing.damaged) if receipt and standing else ()
     return Belief(
         name,
         model=receipt.model if receipt else owner.name if owner else "",
@@ -72,9 +74,18 @@ def _belief(root: Path, name: str, owner: Model | None, receipt: Receipt | None)
         by_weight=any((folder / known).exists() for known in _KNOWN),
         is_empty=is_there and not any(files for _, _, files in os.walk(folder)),
         lacks=faults(folder) if standing is None else (),
-        damaged=tuple(path for path in standing.damaged if path.startswith(inside)) if standing else None,
+        damaged=tuple(path for path in standing.damaged if path.startswith(inside) and path not in touched)
+        if standing
+        else None,
+        touched=tuple(path for path in touched if path.startswith(inside)),
         drifted=tuple(path for path in standing.drifted if path.startswith(inside)) if standing else (),
     )
+
+
+def _touched(root: Path, receipt: Receipt, damaged: Iterable[str]) -> tuple[str, ...]:
+    """Of what is not as it was those that may be: a copy of the folder has other times."""
+    sizes = {file.path: file.size for file in receipt.files}
+    return tuple(path for path in damaged if (root / path).is_file() and (root / path).stat().st_size == sizes[path])
 
 
 def of_models(beliefs: tuple[Belief, ...]) -> Iterator[Finding]:
@@ -87,6 +98,9 @@ def of_models(beliefs: tuple[Belief, ...]) -> Iterator[Finding]:
 
 
 def _finding(belief: Belief) -> Finding:
+    if belief.touched and not belief.damaged:
+        text = f"all there, with other times than when it was verified: {_few(belief.touched, ', ')}"
+        return warn(belief.name, text, f"acestep-fetch repair {belief.model} (asks no hub where all is right)")
     if belief.is_true and belief.damaged is not None:
         changed = f"; {len(belief.drifted)} changed by ACE-Step, which is no damage" if belief.drifted else ""
         return ok(belief.name, f"verified, and still what it was{changed}")

@@ -235,4 +235,4 @@ def known_sizes(jobs: Mapping[tuple[Digest, int], Job]) -> dict[str, int]:
 
 
 def _gb(count: int) -> str:
-    return f"{count / 1e9:.2f} GB"
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

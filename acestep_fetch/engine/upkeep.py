@@ -9,7 +9,8 @@ from functools import partial
 from threading import Event
 from typing import Any, Final
 
-from acestep_fetch.core.errors import IncompleteError, LeaseError, StoppedError
+from acestep_fetch.catalogue import load_catalogue
+from acestep_fetch.core.errors import IncompleteError, LeaseError, StoppedError, UsageError
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.lease import Lease
@@ -62,14 +63,16 @@ def _described(finding: Finding) -> dict[str, Any]:
 
 
 def recorded(layout: Layout, names: Sequence[str]) -> list[Receipt]:
-    """The receipts of the models `names`, or all. Raises `IncompleteError` for a model that has none, and `DiskError`
-    where they cannot be read."""
+    """The receipts of the models `names` (short forms too), or all. Raises `IncompleteError` for a model that has none,
+    and `DiskError` where they cannot be read."""
     try:
         receipts = list(all_receipts(layout.receipts))
     except OSError as exc:
         raise platform.explain(exc, exc.filename or layout.receipts) from exc
+    has = {receipt.model for receipt in receipts}
+    names = [name if name in has else _known_as(name) for name in names]
     for name in names:
-        if not any(receipt.model == name for receipt in receipts):
+        if name not in has:
             raise IncompleteError(
                 f"{name} was never completed in {layout.root}",
                 hint=f"`acestep-fetch --model {name}` takes what is there and fetches what is missing",
@@ -79,6 +82,14 @@ def recorded(layout: Layout, names: Sequence[str]) -> list[Receipt]:
             f"no model was ever completed in {layout.root}", hint="choose the checkpoints folder with --dir"
         )
     return [receipt for receipt in receipts if not names or receipt.model in names]
+
+
+def _known_as(name: str) -> str:
+    """The name of a model that is named by a short form, or by its repository."""
+    try:
+        return load_catalogue().find(name).name
+    except UsageError:
+        return name
 
 
 def verify(

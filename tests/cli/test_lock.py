@@ -145,6 +145,26 @@ def test_an_update_of_one_model_leaves_the_others(tmp_path: Path) -> None:
         assert lock_of(path).find("Repo") != before.find("Repo")
 
 
+def test_what_a_fetch_finds_out_is_no_difference(tmp_path: Path) -> None:
+    """A file that a hub lists with git's digest only has a sha256 once it was here."""
+    with two(tmp_path) as pair:
+        path, nowhere = tmp_path / "a.lock", {"MODELSCOPE_ENDPOINT": "http://127.0.0.1:9"}
+
+        def lock(*more: str) -> Any:
+            return pair.run("lock", *WHAT, "-o", str(path), "--dir", str(tmp_path / "out"), *more, **nowhere)
+
+        assert lock().returncode == 0
+        before = path.read_bytes()
+        assert any(not file.sha256 for model in lock_of(path).models for file in model.files)
+        assert fetched(pair, tmp_path / "out", "--lock", str(path), **nowhere).returncode == 0
+        again = lock()
+        assert (again.returncode, path.read_bytes()) == (0, before), again.stderr
+        assert "unchanged" in again.stderr
+        assert lock("--diff").stdout == ""
+        assert lock("--update").returncode == 0
+    assert all(file.sha256 for model in lock_of(path).models for file in model.files)
+
+
 def test_one_hub_is_enough_and_the_other_is_missed_aloud(tmp_path: Path) -> None:
     with two(tmp_path) as pair:
         nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9"}

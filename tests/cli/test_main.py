@@ -96,6 +96,7 @@ WRONG = {
     "unknown flag": (["--bogus"], "unrecognized arguments: --bogus"),
     "unknown word": (["bogus"], "there is no command 'bogus'"),
     "mistyped command": (["verfy"], "did you mean verify?"),
+    "a model for get": (["get", "main"], "a model is named by --model main"),
     "a model for a command": (["acestep-v15-sft"], "a model is named by --model"),
     "no value": (["--model"], "expected one argument"),
     "progress": (["--progress", "dots"], "invalid choice"),

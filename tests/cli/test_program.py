@@ -186,3 +186,40 @@ def test_a_working_folder_that_is_gone_is_explained(tmp_path: Path) -> None:
     gone.mkdir()
     shell = f'cd "{gone}" && rmdir "{gone}" && exec "{sys.executable}" -m acestep_fetch --list'
     assert "Traceback" not in start(["sh", "-c"], shell).stderr
+
+
+FULL = Path("/dev/full")
+full = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
+
+
+@full
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["--list"], ["status"], ["version"], ["completion", "bash"]], ids=" ".join
+)
+def test_an_output_without_room_is_an_error_and_no_traceback(arguments: list[str], tmp_path: Path) -> None:
+    with FULL.open("w") as stdout:
+        ended = subprocess.run(
+            [*STARTS[0], *arguments],
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            timeout=60,
+            check=False,
+        )
+    assert ended.returncode == 8, ended.stderr
+    assert ended.stderr.startswith("acestep-fetch: the output could not be written: No space left on device\n")
+
+
+@full
+def test_a_stream_without_room_is_told(tmp_path: Path) -> None:
+    command = [*STARTS[0], "--json", "--offline", "--dir", str(tmp_path)]
+    with FULL.open("w") as stdout:
+        ended = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert ended.returncode == 11
+    assert "the output was not written: No space left on device" in ended.stderr
+
+
+def test_a_closed_output_is_no_traceback(tmp_path: Path) -> None:
+    ended = start(["sh", "-c"], f'cd "{tmp_path}" && exec "{sys.executable}" -m acestep_fetch list >&-')
+    assert (ended.returncode, ended.stderr) == (0, "")

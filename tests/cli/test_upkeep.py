@@ -181,6 +181,12 @@ def test_an_unknown_model_is_named(both: Hubs, folder: Path) -> None:
     assert "other was never completed" in ended.stderr
 
 
+@pytest.mark.parametrize("command", ["verify", "repair", "sums"])
+def test_a_model_may_be_named_by_its_repository(command: str, both: Hubs, folder: Path) -> None:
+    ended = both.run(command, REPO, "--dir", str(folder))
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_without_room_for_a_copy_the_damaged_file_gives_way(
     both: Hubs, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

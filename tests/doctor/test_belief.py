@@ -155,3 +155,16 @@ def test_what_cannot_be_read_is_told(build: Build) -> None:
     found = findings(root)[NAME]
     assert found.level is Level.FAIL
     assert "model.safetensors cannot be read: Is a directory" in found.detail
+
+
+def test_a_copy_with_other_times_is_not_called_broken(build: Build) -> None:
+    root = build(sft())
+    _receive(root)
+    path = root / NAME / "config.json"
+    os.utime(path, (1, 1))
+    found = findings(root)[NAME]
+    assert found.level is Level.WARN
+    assert "all there, with other times" in found.detail
+    assert f"repair {NAME}" in found.todo
+    path.write_bytes(b"{  }")
+    assert findings(root)[NAME].level is Level.FAIL
