@@ -18,7 +18,8 @@ def ending(
 ) -> list[Said]:
     """The final lines. Models that were up to date, and models that failed, have been told by now."""
     if end.exit_code > 128:
-        return [("stop", f"Stopped. {_kept(end)}un the same command to continue.")]
+        kept = _kept(end, ready)
+        return [("stop", f"Stopped. {f'{units.size(kept)} kept; r' if kept else 'R'}un the same command to continue.")]
     if end.exit_code:
         return _failure(end, ready, failed, glyphs)
     fetched = [model.model for model in ready if model.fetched]
@@ -33,9 +34,9 @@ def tried(attempts: Sequence[str]) -> list[Said]:
     return [("info", f"  tried: {attempt}") for attempt in attempts]
 
 
-def _kept(end: RunFinished) -> str:
-    kept = end.bytes_fetched + end.bytes_reused
-    return f"{units.size(kept)} kept; r" if kept else "R"
+def _kept(end: RunFinished, ready: Sequence[ModelReady]) -> int:
+    """Bytes of what is not ready: what models had that needed nothing is no news."""
+    return end.bytes_fetched + end.bytes_reused - sum(model.size for model in ready if not model.fetched)
 
 
 def _failure(
@@ -55,7 +56,7 @@ def _failure(
         of = units.plural(len(end.models), "model")
         took = units.duration(end.seconds)
         lines.append(("info", f"{len(ready)} of {of} ready in {took}{_numbers(end, glyphs)}"))
-    elif kept := end.bytes_fetched + end.bytes_reused:
+    elif kept := _kept(end, ready):
         lines.append(("info", f"{units.size(kept)} kept for the next run"))
     return lines
 
