@@ -124,7 +124,10 @@ class Run:
             if work.record:
                 raise work.record.gone(error) from error
             if not options.all_models:
-                raise
+                if len(options.models) < 2:  # main comes along with the one that was asked for
+                    raise
+                self._fail(work, error)
+                return
             self.unavailable.append(work.model)
             self._works.remove(work)
             what = "is announced, but not on any hub yet" if work.model.announced else "is not on any hub"

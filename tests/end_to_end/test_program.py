@@ -107,6 +107,16 @@ def test_what_cannot_be_had(
     assert tree_digests(tmp_path) == {}
 
 
+def test_of_several_models_one_that_nobody_has_stops_no_other(tmp_path: Path) -> None:
+    make_repo(tmp_path / "hub", "made/Repo", {"a.bin": 100_000, "config.json": 300})
+    with hubs(tmp_path / "hub") as pair:
+        flags = ("--model", "made/Missing", "--model", "made/Repo", "--skip-main", "--dir", str(tmp_path / "out"))
+        ended = pair.run(*flags)
+    assert ended.returncode == 10, ended.stderr
+    assert "made/Missing: no hub has it" in ended.stderr
+    assert tree_digests(tmp_path / "out" / "Repo") == tree_digests(tmp_path / "hub" / "made/Repo")
+
+
 def test_nothing_reachable(tmp_path: Path) -> None:
     nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9", "MODELSCOPE_ENDPOINT": "http://127.0.0.1:9"}
     began = time.monotonic()

@@ -120,7 +120,7 @@ async def test_what_does_not_fit_names_what_does(
         assert ran.of(FileStarted) == []
         error = ran.report.error
         assert error
-        assert f"{(SIZE + SPARE) / 1e9:.2f} GB needed" in error.message
+        assert f"{(SIZE + SPARE) / 1e6:.1f} MB needed" in error.message
         assert error.hint
         named = " ".join(f"--model {name}" for name in fit)
         assert error.hint.endswith(f"this would fit: {named}" if fit else "nothing was downloaded")
