@@ -6,6 +6,7 @@ into ``os.environ``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from acestep_fetch.configuration.values import parse_count, parse_seconds, parse
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.secrecy import Secret
 
+_OF_THE_FOLDER: Final = ("dotenv", "project")
 # An empty flag is a script's unset variable, and means the default. For these it cannot have been meant.
 _NUMBERS: Final = (parse_count, parse_seconds, parse_size, parse_wait)
 
@@ -37,11 +39,13 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A setting's value by the word of one layer; None where somebody else reads that variable."""
+    """A setting's value by the word of one layer; None where somebody else reads that variable. `leads_out`: it is a
+    path out of the folder of the file that says it."""
 
     value: object = field(repr=False)
     text: str = field(repr=False)
     origin: Origin
+    leads_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +75,14 @@ class Layer:
                 except UsageError as error:
                     raise UsageError(f"{origin}: {error.message}", hint=error.hint) from None
                 text = ",".join(entry.texts)
-                return Said(value, Secret(text) if setting.is_secret else text, origin)
+                return Said(value, Secret(text) if setting.is_secret else text, origin, self._leads_out(value))
         return None
+
+    def _leads_out(self, value: object) -> bool:
+        """By its letters: a link in the folder is there for whoever put it there, with or without this."""
+        if self.file is None or not isinstance(value, Path):
+            return False
+        return not Path(os.path.normpath(value)).is_relative_to(os.path.normpath(self.folder))
 
     def _value(self, setting: Setting, parse: Callable[[str], object], texts: Sequence[str]) -> object:
         if setting.kind is Kind.MANY:
@@ -99,7 +109,31 @@ def resolve(settings: Iterable[Setting], layers: Iterable[Layer]) -> dict[str, S
         }
         found |= told
         closed |= {setting.group for setting in settings if setting.group and setting.key in told}
+    _check_folder(found)
     return found
+
+
+def _check_folder(found: Mapping[str, Said]) -> None:
+    """Raises `UsageError` where files that may be somebody else's would have what they choose written somewhere else.
+    ACE-Step documents an absolute folder in ``.env``, which nobody publishes: into that one go only models that are
+    known here by name."""
+    folder = found.get("dir")
+    if folder is None or not folder.leads_out or folder.origin.kind not in _OF_THE_FOLDER:
+        return
+    if folder.origin.kind == "project":
+        raise UsageError(
+            f"{folder.origin}: {folder.text} is outside of this folder, whose files may be somebody else's",
+            hint="use --dir, ACESTEP_FETCH_DIR or a configuration file of your own: `acestep-fetch config path` "
+            "names it",
+        )
+    for key in ("model", "lock", "locked"):
+        said = found.get(key)
+        if said and said.value and said.origin.kind in _OF_THE_FOLDER and (key != "model" or "/" in said.text):
+            raise UsageError(
+                f"{said.origin}: {said.text} would be put into {folder.text} ({folder.origin}), outside of this "
+                "folder, whose files may be somebody else's",
+                hint=f"say one of the two yourself: --{key} or --dir",
+            )
 
 
 # -- the layers -----------------------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from typing import Any, Final
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.lock import Lock, parse, render
 from acestep_fetch.core.model import SHA256_HEX, RepoId
-from acestep_fetch.core.paths import why_unsafe
-from acestep_fetch.core.spans import Span
+from acestep_fetch.core.paths import why_unsafe_name
+from acestep_fetch.core.spans import Span, SpanSet
 
 BUNDLE_NAME: Final = "bundle.json"
 
@@ -43,11 +43,20 @@ def parse_needs(text: str | bytes, name: str) -> Needs:
     """Raises `UsageError`."""
     lock, rows = parse(text, name)
     try:
-        lacks = {str(path): tuple(Span(*map(int, pair)) for pair in spans) for path, spans in rows["lacks"].items()}
+        sizes = {file.path: file.size for model in lock.models for file in model.files}
+        lacks = {path: _lacking(path, spans, sizes[path]) for path, spans in rows["lacks"].items()}
         repos = tuple(str(RepoId.parse(repo)) for repo in rows["repos"])
     except (ValueError, TypeError, KeyError, AttributeError, UsageError) as exc:
         raise UsageError(f"{name}: it does not say what is needed ({exc!r})", hint=_NEEDS_HINT) from None
     return Needs(lock, lacks, repos)
+
+
+def _lacking(path: str, pairs: Iterable[Iterable[int]], size: int) -> tuple[Span, ...]:
+    """In order, and each byte once: so they are laid out, and read again."""
+    spans = tuple(SpanSet(Span(*map(int, pair)) for pair in pairs))
+    if spans and spans[-1].stop > size:
+        raise ValueError(f"{path} has no byte {spans[-1].stop - 1}")
+    return spans
 
 
 _NEEDS_HINT: Final = "the box without a network writes it: acestep-fetch bundle needs -o needs.json"
@@ -164,7 +173,7 @@ def parse_bundle(text: str | bytes, name: str) -> Bundle:
 
 def _volume(row: Mapping[str, Any]) -> Volume:
     volume = Volume(row["name"], row["size"], row["sha256"])
-    if why_unsafe(volume.name) or "/" in volume.name or not _is_size(volume.size):
+    if why_unsafe_name(volume.name) or not _is_size(volume.size):
         raise ValueError(f"{volume.name!r} is no volume")
     if volume.sha256 and not SHA256_HEX.fullmatch(volume.sha256):
         raise ValueError(f"the digest of {volume.name}")

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from acestep_fetch.core.errors import FetchError, UsageError
 from acestep_fetch.core.model import SHA1_HEX, SHA256_HEX, HubName, RemoteFile, RepoId
-from acestep_fetch.core.paths import check_paths, why_unsafe
+from acestep_fetch.core.paths import check_paths, why_unsafe_name
 
 VERSION: Final = 1
 LOCK_NAME: Final = "acestep-fetch.lock"
@@ -148,7 +148,7 @@ def parse(text: str | bytes, name: str) -> tuple[Lock, Mapping[str, Any]]:
                 f"{name}: it is a lock of version {version!r}, and this program knows {VERSION}",
                 hint="use the acestep-fetch that wrote it, or remove it and write a new one: acestep-fetch lock",
             )
-        return Lock(tuple(_model_of(each, row) for each, row in models.items())), rows
+        return _checked(Lock(tuple(_model_of(each, row) for each, row in models.items()))), rows
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
         why = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
         raise UsageError(f"{name}: this is no lock ({why})", hint=_HINT) from None
@@ -162,19 +162,28 @@ _HINT: Final = "restore the file, or remove it and write a new one: acestep-fetc
 
 
 def _model_of(name: str, row: Mapping[str, Any]) -> LockedModel:
-    if reason := why_unsafe(name) or ("is no plain name" if "/" in name else None):
+    if reason := why_unsafe_name(name):
         raise ValueError(f"the model {name!r} {reason}")
     files = tuple(_file_of(path, each) for path, each in row["files"].items())
     folder = str(row["folder"])
     if (folder and folder != name) or not all(path.path.startswith(f"{folder}/" if folder else "") for path in files):
         raise ValueError(f"the files of {name} do not lie in {folder!r}")
     check_paths((file.path for file in files), where="the lock")
-    components = tuple(str(part) for part in row["components"])
+    components = tuple(_component(part) for part in row["components"])
+    if len(set(components)) < len(components):
+        raise ValueError(f"{name} names a component twice")
     commits = {HubName(hub).value: str(commit) for hub, commit in row["commits"].items()}
     model = LockedModel(name, str(RepoId.parse(row["repo"])), folder, commits, components, files)
     if stray := next((file.path for file in files if model.component_of(file.path) not in components), None):
         raise ValueError(f"{stray} belongs to no component of {name}")
     return model
+
+
+def _component(name: object) -> str:
+    """A component is a folder that is put together, replaced and cleaned as a whole, so its name leads nowhere else."""
+    if not isinstance(name, str) or (name and (reason := why_unsafe_name(name))):
+        raise ValueError(f"the component {name!r} {reason if isinstance(name, str) else 'is no name'}")
+    return name
 
 
 def _file_of(path: str, row: Mapping[str, Any]) -> LockedFile:
@@ -183,6 +192,19 @@ def _file_of(path: str, row: Mapping[str, Any]) -> LockedFile:
     if not sound or not all(not d or shape.fullmatch(d) for shape, d in ((SHA256_HEX, sha256), (SHA1_HEX, git))):
         raise ValueError(f"{path}: size and digest are not what they should be")
     return LockedFile(path, size, sha256 or None, git or None)
+
+
+def _checked(lock: Lock) -> Lock:
+    """Raises ValueError where files with a digest in common, so one content, differ in what else is said of it."""
+    seen: dict[str, LockedFile] = {}
+    for file in (file for model in lock.models for file in model.files):
+        for digest in filter(None, (file.sha256, file.git_sha1)):
+            other = seen.setdefault(digest, file)
+            if not file.agrees_with(other):
+                raise ValueError(f"{other.path} and {file.path} cannot both be what it says: {other} and {file}")
+            if other.sha256 is None or other.git_sha1 is None:
+                seen[digest] = file
+    return lock
 
 
 def changes(old: Lock, new: Lock) -> Iterator[str]:

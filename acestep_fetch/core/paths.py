@@ -24,7 +24,13 @@ _DEVICES: Final = frozenset(
 )
 _FORBIDDEN: Final = frozenset('<>:"|?*\\')
 _UNSAFE: Final = "nothing was written; leave the file out (--exclude), and tell the repository's owner"
-_OURS: Final = frozenset([".acestep-fetch", ".cache"])  # our own state and huggingface_hub's
+# our own state, huggingface_hub's, and git's, whose configuration names programs to run
+_OURS: Final = frozenset([".acestep-fetch", ".cache", ".git"])
+
+
+def why_unsafe_name(name: str) -> str | None:
+    """Why `name` may not be a folder's own name below the checkpoints folder (of a model, say); None where it may."""
+    return "is no plain name" if "/" in name else why_unsafe(name)
 
 
 def why_unsafe(path: str) -> str | None:

@@ -50,11 +50,22 @@ class Belief:
 def look_at_models(root: Path) -> tuple[Belief, ...]:
     """Every folder of `root` that ACE-Step could take for a model, and those that a receipt speaks of. Raises OSError
     where `root` cannot be read."""
-    owners = {name: model for model in load_catalogue().known for name in model.folders}
-    receipts = {name: each for each in all_receipts(Layout(root).receipts) for name in _folders(each)}
+    owners, receipts = _owners(), _receipts(root)
+    return tuple(_belief(root, name, owners.get(name), receipts.get(name)) for name in sorted(model_folders(root)))
+
+
+def model_folders(root: Path) -> set[str]:
+    """The names of all folders that are, or were to be, models. Raises OSError where `root` cannot be read."""
     there = {entry.name for entry in os.scandir(root) if entry.is_dir()} if root.is_dir() else set()
-    names = {name for name in there if name in owners or name.startswith(PICKED)} | set(receipts)
-    return tuple(_belief(root, name, owners.get(name), receipts.get(name)) for name in sorted(names))
+    return {name for name in there if name in _owners() or name.startswith(PICKED)} | set(_receipts(root))
+
+
+def _owners() -> dict[str, Model]:
+    return {name: model for model in load_catalogue().known for name in model.folders}
+
+
+def _receipts(root: Path) -> dict[str, Receipt]:
+    return {name: each for each in all_receipts(Layout(root).receipts) for name in _folders(each)}
 
 
 def _folders(receipt: Receipt) -> Iterator[str]:

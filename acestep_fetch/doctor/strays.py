@@ -12,14 +12,17 @@ from typing import Final
 
 from acestep_fetch.core.model import Digest
 from acestep_fetch.display.units import plural, size
+from acestep_fetch.doctor.belief import model_folders
 from acestep_fetch.doctor.findings import Finding, ok, warn
-from acestep_fetch.storage.layout import STATE, Layout
+from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.lease import Holder, Lease
 from acestep_fetch.storage.parts import held_bytes
 
 QUIET: Final = 3600.0  # seconds without a change, after which what nobody holds open is nobody's any more
 _MOST: Final = 50_000  # files that are looked at: the folder may be the wrong one
 _NAMED: Final = 4
+_TEMP: Final = "._____temp"
+_TOOLS_OWN: Final = frozenset([".cache", _TEMP])
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,13 @@ class Leftovers:
 
 
 def find_strays(root: Path) -> tuple[Stray, ...]:
-    """Unfinished files of hf, modelscope and aria2. Raises nothing for what cannot be read."""
-    seen, now = 0, time.time()
+    """Unfinished files of hf, modelscope and aria2, in `root` itself and in folders of models: it may be the wrong
+    folder. Raises OSError where `root` cannot be read, and nothing for what else cannot."""
+    seen, now, searched = 0, time.time(), model_folders(root) | _TOOLS_OWN
     found = list[tuple[Path, str, os.stat_result]]()
     for folder, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if name != STATE]
+        if Path(folder) == root:
+            folders[:] = [name for name in folders if name in searched]
         seen += len(files)
         if seen > _MOST:
             break
@@ -86,14 +91,14 @@ def find_strays(root: Path) -> tuple[Stray, ...]:
 
 def _tool(path: Path) -> str | None:
     """Whose unfinished file it is, by its name; None for what is none."""
-    if "._____temp" in path.parts:
+    if _TEMP in path.parts:
         return "modelscope"
     if path.suffix == ".aria2":
         return "aria2"
+    beside = ".cache" in path.parts and "huggingface" in path.parts
     if path.suffix == ".incomplete":
-        return "hf"
-    is_cache = ".cache" in path.parts and "huggingface" in path.parts
-    return "hf" if is_cache and path.suffix == ".lock" else None
+        return "hf" if beside or path.parent.name == "blobs" else None
+    return "hf" if beside and path.suffix == ".lock" else None
 
 
 def open_files() -> set[tuple[int, int]] | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from acestep_fetch.catalogue import Model
 from acestep_fetch.core.errors import FetchError
 from acestep_fetch.core.merge import Agreement, ComponentManifest, ManifestFile, agreement, merge_component
-from acestep_fetch.core.model import HubName, RepoId, Snapshot
+from acestep_fetch.core.model import Digest, HubName, RemoteFile, RepoId, Snapshot
 from acestep_fetch.engine.recorded import Record, RecordedComponent
 from acestep_fetch.storage.checksum import Digests
 
@@ -51,10 +51,11 @@ class Component:
         """Of a file that is here, in one way or another."""
         return next(held[path] for held in (self.kept, self.staged, self.foreign) if path in held)
 
-    def accepts(self, path: str, digests: Digests) -> bool:
-        """Whether `path` is still wanted, and with this content: the component may have moved meanwhile."""
+    def still_wants(self, path: str, digest: Digest) -> RemoteFile | None:
+        """What is listed as `path`, if that is wanted with this content still: the component may have moved."""
         file = self._files.get(path)
-        return file is not None and not self.has(path) and not self.published and digests.agrees_with(file.file)
+        wanted = file is not None and not self.has(path) and not self.published and digest in file.file.digests
+        return file.file if file and wanted else None
 
     @property
     def complete(self) -> bool:

@@ -34,6 +34,7 @@ class Known:
         self._context = context
         self._by_path: dict[str, receipts.ReceiptFile] = {}
         self._by_digest: dict[Digest, Path] = {}
+        self._spoken: set[tuple[str, Digest]] = set()
 
     async def learn(self) -> None:
         """Reads the receipts and looks at the files they name."""
@@ -50,6 +51,9 @@ class Known:
                 continue
             standing = receipts.compare(receipt, root)
             for file in receipt.files:
+                self._spoken.add((file.path, Digest("sha256", file.sha256)))
+                if file.git_sha1:
+                    self._spoken.add((file.path, Digest("git-sha1", file.git_sha1)))
                 if file.path not in standing.damaged and file.path not in standing.drifted:
                     self._by_path[file.path] = file
                     self._by_digest[Digest("sha256", file.sha256)] = root / file.path
@@ -61,6 +65,10 @@ class Known:
         """The digests of the file at `label` under checkpoints/, if a receipt vouches for it."""
         file = self._by_path.get(label)
         return Digests(file.sha256, file.git_sha1) if file and (file.git_sha1 or not git) else None
+
+    def once_was(self, label: str, file: RemoteFile) -> bool:
+        """Whether `file` was at `label` under checkpoints/ when a receipt was written, whatever is there now."""
+        return any((label, digest) in self._spoken for digest in file.digests)
 
     def copy_of(self, digests: Iterable[Digest]) -> Path | None:
         """A file on this disk with one of these digests (none, where everything is to be fetched anew)."""
@@ -86,6 +94,7 @@ async def examine(component: Component, known: Known, context: Context) -> None:
     if context.options.force:
         return
     drifted, layout = list[str](), context.layout
+    is_locked = component.record is not None and component.record.locked  # what never was the lock's is no change of it
     for file, there in await _looked(component, context):
         label = component.label(file.path)
         final = layout.final(component.name) / file.path
@@ -97,7 +106,7 @@ async def examine(component: Component, known: Known, context: Context) -> None:
             layout.staged(component.name) / file.path, file, None, context
         ):
             component.staged[file.path] = found
-        elif receipts.may_drift(file.path) and there.final:
+        elif receipts.may_drift(file.path) and there.final and (not is_locked or known.once_was(label, file.file)):
             component.foreign[file.path] = await context.hash_file(final, git=_git(file))
             drifted.append(label)
             continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +56,7 @@ def plan_bundle(needs: Needs, layout: Layout, split: int, fetch: str) -> tuple[B
             held[found.sha256] = found
             if file.sha256 is None:  # what the other box holds of it is kept under another name than it will have now
                 spans = (Span(0, file.size),)
-            wanted.setdefault(found.sha256, Wanted(file.path, file.size, found.sha256, _within(spans, file.size)))
+            wanted.setdefault(found.sha256, Wanted(file.path, file.size, found.sha256, spans))
         models[at] = replace(model, files=tuple(files))
     if absent:
         more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
@@ -65,10 +65,6 @@ def plan_bundle(needs: Needs, layout: Layout, split: int, fetch: str) -> tuple[B
             hint=f"fetch it first: {fetch}",
         )
     return lay_out(Lock(tuple(models)), wanted.values(), split), held
-
-
-def _within(spans: Sequence[Span], size: int) -> tuple[Span, ...]:
-    return tuple(Span(min(span.start, size), min(span.stop, size)) for span in spans)
 
 
 def pack(folder: Path, bundle: Bundle, held: dict[str, Held], tell: Tell = lambda count: None) -> Bundle:

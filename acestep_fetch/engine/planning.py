@@ -21,22 +21,31 @@ from acestep_fetch.engine.sources import Place
 from acestep_fetch.engine.space import fitting, needed
 from acestep_fetch.engine.transfer import Transfer
 from acestep_fetch.storage import platform, staging
+from acestep_fetch.storage.checksum import Digests
 from acestep_fetch.storage.parts import PartFile, allocated_bytes, held_bytes, journal_of, remove_part
 from acestep_fetch.storage.taking import Way
 
 
 @dataclass(eq=False)
 class Job:
-    """A transfer and the files that its content is for."""
+    """A transfer and the files that its content is for. `refused` are those of which the list says more than `digest`,
+    and that is not true of the content."""
 
     transfer: Transfer
     digest: Digest
     targets: list[tuple[Component, str]] = field(default_factory=list)
+    refused: list[tuple[Component, str]] = field(default_factory=list)
 
     @property
     def is_landing(self) -> bool:
         """Whether the content is whole and proven, and not in its places yet."""
         return self.transfer.digests is not None and (self.transfer.part is not None or self.transfer.data is not None)
+
+    def sort_targets(self, digests: Digests) -> None:
+        """Keeps the targets that want the content still, now that all is known of it."""
+        listed = [(component.still_wants(path, self.digest), component, path) for component, path in self.targets]
+        self.targets = [(c, path) for file, c, path in listed if file and digests.agrees_with(file)]
+        self.refused = [(c, path) for file, c, path in listed if file and not digests.agrees_with(file)]
 
 
 def build_components(work: ModelWork, listed: Listed, order: tuple[HubName, ...], context: Context) -> None:
@@ -74,12 +83,21 @@ def _nothing(what: object, *, selective: bool, listed: Listed) -> NotFoundError:
     )
 
 
+def contradiction(label: str) -> IntegrityError:
+    """The error of a file whose size and digests cannot all be true of the same bytes."""
+    return IntegrityError(
+        f"{label}: the size and the digests that are listed for it are not those of one content",
+        hint="prefer the other hub (--prefer-source), or leave it out (--exclude), and tell the repository's owner",
+    )
+
+
 class Planner:
     """Keeps one transfer for each content, however many files want it."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self.jobs: dict[tuple[Digest, int], Job] = {}
+        self._sizes: dict[Digest, int] = {}
 
     def want(self, component: Component, but: Collection[str] = ()) -> list[Job]:
         """The jobs, new or known, that bring what the component lacks (`but` some paths). Returns the new ones."""
@@ -95,10 +113,22 @@ class Planner:
                 continue  # whole already, and on its way to its place
             if job is None or job.transfer.error or job.transfer.digests:
                 job = self.jobs[key] = Job(self._transfer(component, file), digest)
+                self._refuse_second_size(job)
                 new.append(job)
             if (component, file.path) not in job.targets:
                 job.targets.append((component, file.path))
         return new
+
+    def _refuse_second_size(self, job: Job) -> None:
+        """Of two files with one digest and two sizes only the first is fetched: a content has one part file."""
+        size = self._sizes.setdefault(job.digest, job.transfer.file.size)
+        other = self.jobs.get((job.digest, size))
+        if other is None or other is job:
+            return
+        if other.transfer.error:
+            self._sizes[job.digest] = job.transfer.file.size
+        else:
+            job.transfer.fail(contradiction(job.transfer.label))
 
     def forget(self, component: Component) -> None:
         """The component has moved: contents that its manifest no longer names are not fetched for it any more."""

@@ -32,8 +32,7 @@ class Publisher:
     async def place(self, jobs: Sequence[Job]) -> None:
         """Puts the contents of finished transfers where their targets want them, in one visit to the disk."""
         for job in jobs:
-            assert job.transfer.digests is not None
-            job.targets = [(c, path) for c, path in job.targets if c.accepts(path, job.transfer.digests)]
+            job.sort_targets(await self._all_digests(job))
         jobs = [job for job in jobs if job.targets]
         if not jobs:
             return
@@ -50,6 +49,15 @@ class Publisher:
         await self._context.on_disk(jobs[0].transfer.label, _place, self._context, contents)
         for job in jobs:
             self._placed(job)
+
+    async def _all_digests(self, job: Job) -> Digests:
+        """Also git's, which a list of one of the files may give though that of the first did not."""
+        transfer = job.transfer
+        assert transfer.digests is not None
+        listed = (component.still_wants(path, job.digest) for component, path in job.targets)
+        if transfer.part and transfer.digests.git_sha1 is None and any(file and file.git_sha1 for file in listed):
+            transfer.digests = await self._context.hash_file(transfer.part.path, git=True)
+        return transfer.digests
 
     def _placed(self, job: Job) -> None:
         transfer, digests = job.transfer, job.transfer.digests

@@ -148,7 +148,7 @@ def record_of_lock(model: LockedModel, lock: str) -> Record:
 
 def difference(receipt: Receipt, record: Record, *, whole: bool) -> str | None:
     """The first thing in which a finished model is not what `record` says, None where it is that; with all its files if
-    it is to be `whole`. Files that the application rewrites have only to be there."""
+    it is to be `whole`. What the application made of a file since then is not looked at."""
     if receipt.repo != record.repo:
         return f"{receipt.model} is from {receipt.repo}, {record.lock} says {record.repo}"
     wanted = {
@@ -162,7 +162,7 @@ def difference(receipt: Receipt, record: Record, *, whole: bool) -> str | None:
             return f"{path}: not in {record.lock}"
         if path not in held:
             return f"{path}: not there, in {record.lock}"
-        if not may_drift(path) and agreement(_listed(held[path]), wanted[path]) is not Agreement.EQUAL:
+        if agreement(_listed(held[path]), wanted[path]) is not Agreement.EQUAL:
             return f"{path}: {shown(_listed(held[path]))} here, {record.lock} says {shown(wanted[path])}"
     return None
 

@@ -22,7 +22,15 @@ from acestep_fetch.engine.frontier import Frontier
 from acestep_fetch.engine.landing import Landing
 from acestep_fetch.engine.listing import Listed
 from acestep_fetch.engine.opening import Opening
-from acestep_fetch.engine.planning import Job, Planner, build_components, check_space, known_sizes, report_files
+from acestep_fetch.engine.planning import (
+    Job,
+    Planner,
+    build_components,
+    check_space,
+    contradiction,
+    known_sizes,
+    report_files,
+)
 from acestep_fetch.engine.publishing import Publisher
 from acestep_fetch.engine.repair import Repair
 from acestep_fetch.engine.report import FileReport, figures_of
@@ -260,7 +268,7 @@ class Run:
                 self._scheduler.workload.settle(job.transfer)
             await self._publisher.place([job for job in batch if not job.transfer.error])
             for job in batch:
-                if job.transfer.error or any(component.complete for component, _ in job.targets):
+                if job.transfer.error or job.refused or any(component.complete for component, _ in job.targets):
                     self._group.create_task(self._conclude(job), name=job.transfer.label)
 
     async def _carry(self, job: Job, *, leads: bool) -> None:
@@ -285,6 +293,8 @@ class Run:
             for component, path in job.targets:
                 await self._lost(component, path, transfer.error)
             return
+        for component, path in job.refused:
+            await self._lost(component, path, contradiction(component.label(path)))
         for component, _ in job.targets:
             await self._advance(component)
 

@@ -8,6 +8,7 @@ where that is wrong are its volumes read again, to say which of them is damaged.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,7 @@ from acestep_fetch.core.spans import Span
 from acestep_fetch.engine.components import Component, ModelWork
 from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.examine import Known, examine
-from acestep_fetch.engine.planning import Job, Planner, check_space, report_files
+from acestep_fetch.engine.planning import Job, Planner, check_space, contradiction, report_files
 from acestep_fetch.engine.publishing import Publisher
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.checksum import ContentHash, digests_of
@@ -117,6 +118,8 @@ class _Unpacking:
                 await self._fetch_small(job, extents)
             else:
                 await self._fetch_large(job, extents)
+            for component, path in job.refused:
+                raise contradiction(component.label(path))
         except FetchError as error:
             if not isinstance(error, IntegrityError | NotFoundError):
                 raise
@@ -210,7 +213,7 @@ class _Unpacking:
         try:
             data = await self._context.disk.run_on(path, _read, path, extent.offset, len(extent.span))
         except OSError as exc:
-            why = "missing" if isinstance(exc, FileNotFoundError) else f"cannot be read ({exc.strerror or exc})"
+            why = "missing" if isinstance(exc, FileNotFoundError) else f"unreadable ({exc.strerror or exc})"
             self._bad[extent.volume] = why
             raise _UnusableError from exc
         if len(data) < len(extent.span):
@@ -231,7 +234,7 @@ class _Unpacking:
                 if (await self._context.hash_file(path, git=False)).sha256 != volume.sha256:
                     self._bad[number] = "damaged"
             except DiskError as error:
-                self._bad[number] = f"cannot be read ({error.message})"
+                self._bad[number] = f"unreadable ({error.message})"
         if any(extent.volume in self._bad for extent in extents):
             return self._unusable(job, extents)
         return IntegrityError(
@@ -314,6 +317,9 @@ def _extents(extent: Extent) -> Iterator[Extent]:
 
 
 def _read(path: Path, offset: int, length: int) -> bytes:
+    """Raises OSError, also where no file stands: to open a pipe would wait for who writes into it."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a file", str(path))
     with path.open("rb") as file:
         file.seek(offset)
         return file.read(length)

@@ -21,6 +21,7 @@ from typing import Final
 
 from acestep_fetch.core.errors import DiskError
 from acestep_fetch.core.model import SHA1_HEX, SHA256_HEX, Digest, DigestKind
+from acestep_fetch.core.paths import why_unsafe_name
 
 STATE: Final = ".acestep-fetch"
 _NAMES: Final[Mapping[DigestKind, tuple[str, re.Pattern[str]]]] = {
@@ -78,11 +79,21 @@ class Layout:
         return self.kept_journals / f"{digest.hex}.journal"
 
     def staged(self, component: str) -> Path:
-        """The folder in which `component` is put together; "" is the checkpoints folder's own files."""
-        return self.staging / (component or "root-files")
+        """The folder in which `component` is put together; "" is the checkpoints folder's own files. Raises `DiskError`
+        for a name that leads elsewhere: what is no part of a component is removed from there."""
+        return self.staging / (_checked(component) or "root-files")
 
     def final(self, component: str) -> Path:
-        return self.root / component if component else self.root
+        """Where `component` belongs. Raises `DiskError` as `staged` does."""
+        return self.root / _checked(component) if component else self.root
+
+
+def _checked(component: str) -> str:
+    if component and (reason := why_unsafe_name(component)):
+        raise DiskError(
+            f"{component!r} {reason}, and nothing is put there", hint="leave out the model that names such a folder"
+        )
+    return component
 
 
 def choose_folder(named: Path | None) -> tuple[Path, str | None]:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from acestep_fetch.core.merge import is_furniture
 from acestep_fetch.core.model import SHA1_HEX, SHA256_HEX
-from acestep_fetch.core.paths import why_unsafe
+from acestep_fetch.core.paths import why_unsafe, why_unsafe_name
 from acestep_fetch.storage import platform
 
 VERSION: Final = 1
@@ -149,9 +149,13 @@ def _is_sound(receipt: Receipt) -> bool:
     """Whether the fields are what they should be, names of files on this disk included: the receipt may have been
     edited, or be somebody else's."""
     named = all(isinstance(text, str) for text in (receipt.model, receipt.repo))
-    named = named and "/" not in receipt.model and why_unsafe(receipt.model) is None
+    named = named and why_unsafe_name(receipt.model) is None
     mapped = all(isinstance(each, dict) for each in (receipt.commits, receipt.selection, receipt.snapshots))
-    return named and mapped and all(_is_sound_file(file) for file in receipt.files)
+    placed = mapped and all(not name or why_unsafe_name(name) is None for name in receipt.commits)
+    told = placed and all(
+        isinstance(commit, str) for commit in (*receipt.commits.values(), *receipt.snapshots.values())
+    )
+    return named and told and all(_is_sound_file(file) for file in receipt.files)
 
 
 def _is_sound_file(file: ReceiptFile) -> bool:

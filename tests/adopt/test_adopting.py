@@ -192,6 +192,24 @@ def test_what_was_complete_once_is_mended_without_any_hub(both: Hubs, repo: Path
     assert both.run("verify", "--dir", str(out)).returncode == 0
 
 
+@pytest.mark.parametrize("command", ["adopt", "repair", "verify", "get"])
+def test_a_receipt_of_somebody_elses_leads_nowhere(command: str, both: Hubs, repo: Path, tmp_path: Path) -> None:
+    """It comes with a folder that was copied or mounted, and what is no part of a component is removed."""
+    out, home = tmp_path / "out", tmp_path / "home"
+    assert both.run(*ONE, "--dir", str(out), "--progress", "none").returncode == 0
+    home.mkdir()
+    (home / "thesis").write_text("years of work")
+    (receipt,) = (out / ".acestep-fetch" / "receipts").glob("*.json")
+    rows = json.loads(receipt.read_text())
+    rows["commits"][str(home)] = rows["commits"]["Repo"]
+    receipt.write_text(json.dumps(rows))
+    (out / "Repo" / "large.bin").write_bytes(b"short")
+    arguments = {"adopt": ["adopt", str(repo), *ONE], "get": [*ONE], "repair": ["repair"], "verify": ["verify"]}
+    both.run(*arguments[command], "--dir", str(out), "--progress", "none")
+    assert (home / "thesis").read_text() == "years of work"
+    assert sorted(path.name for path in home.iterdir()) == ["thesis"]
+
+
 async def test_a_list_of_what_is_needed_does_in_place_of_the_hubs(both: Hubs, repo: Path, tmp_path: Path) -> None:
     """As a lock has it: paths, sizes and digests."""
     assert both.run(*ONE, "--dir", str(tmp_path / "a"), "--progress", "none").returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -244,6 +245,31 @@ def test_a_bundle_that_lies_gives_nothing_a_name(
     ended = done(both, "bundle", "import", tmp_path / "usb", "--dir", isolated, code=6)
     assert f"Repo/{file}: its bytes are not what the lock says, though the volumes are undamaged" in ended.stderr
     assert not (isolated / "Repo").exists()
+
+
+def test_no_name_in_a_bundle_leads_out_of_the_folder(both: Hubs, online: Path, isolated: Path, tmp_path: Path) -> None:
+    """What is no part of a component is removed where it is put together, so its name must not be somebody's home."""
+    bundled(both, online, tmp_path / "usb")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis").write_text("years of work")
+    rows = json.loads((tmp_path / "usb" / "bundle.json").read_text())
+    for name in (str(tmp_path / "home"), "../../../../home"):
+        for components in (["Repo", name], [name]):
+            rows["models"]["Repo"]["components"] = components
+            (tmp_path / "usb" / "bundle.json").write_text(json.dumps(rows))
+            for command in (("bundle", "import", tmp_path / "usb"), ("--lock", tmp_path / "usb" / "bundle.json")):
+                ended = done(both, *command, "--dir", isolated, code=2)
+                assert "is no plain name" in ended.stderr
+    assert text_of(tmp_path / "home" / "thesis") == "years of work"
+    assert not isolated.exists()
+
+
+def test_a_volume_that_is_a_pipe_is_not_waited_for(both: Hubs, online: Path, isolated: Path, tmp_path: Path) -> None:
+    volume = bundled(both, online, tmp_path / "usb")[1]
+    volume.unlink()
+    os.mkfifo(volume)
+    ended = done(both, "bundle", "import", tmp_path / "usb", "--dir", isolated, code=6)
+    assert f"{volume.name} is unreadable (not a file)" in ended.stderr
 
 
 def test_volumes_that_are_there_and_right_are_not_written_again(both: Hubs, online: Path, tmp_path: Path) -> None:

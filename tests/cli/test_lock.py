@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
 import shutil
@@ -291,6 +292,41 @@ def test_a_lock_whose_digests_contradict_one_another_is_never_fulfilled(tmp_path
         assert ended.returncode == 12, ended.stderr
         assert "Repo/vocab.json" in ended.stderr
         assert not (out / "Repo").exists()
+
+
+@pytest.mark.parametrize("first", ["large.bin", "twin.bin"])
+@pytest.mark.parametrize("right", [True, False])
+def test_what_only_one_of_two_equal_files_is_said_to_be_counts_too(first: str, right: bool, tmp_path: Path) -> None:
+    """One content is fetched once, for both: what the lock says of each of them has to be true of it."""
+    lock, out = tmp_path / "the.lock", tmp_path / "out"
+    twin = content_of("one content", 3 * MIB)
+    with two(tmp_path, {**FILES, "large.bin": twin, "twin.bin": twin}) as pair:
+        assert written(pair, lock).returncode == 0
+        rows = json.loads(lock.read_text())
+        files = rows["models"]["Repo"]["files"]
+        for name in ("large.bin", "twin.bin"):
+            files[f"Repo/{name}"].pop("git_sha1", None)
+        digest = hashlib.sha1(b"blob %d\0%b" % (len(twin), twin), usedforsecurity=False).hexdigest()
+        files[f"Repo/{first}"]["git_sha1"] = digest if right else "a" * 40
+        lock.write_text(json.dumps(rows))
+        ended = fetched(pair, out, "--lock", str(lock))
+        assert ended.returncode == (0 if right else 12), ended.stderr
+        assert right or f"Repo/{first}: the.lock says" in ended.stderr
+        assert (out / "Repo").exists() is right
+
+
+def test_code_that_never_was_the_locks_is_no_change_of_it(tmp_path: Path) -> None:
+    """Only of what was right once it can be the application's doing that it is another now."""
+    lock, out = tmp_path / "the.lock", tmp_path / "out"
+    with two(tmp_path) as pair:
+        assert written(pair, lock).returncode == 0
+        (out / "Repo").mkdir(parents=True)
+        (out / "Repo" / "code.py").write_text("# somebody's\n")
+        assert fetched(pair, out, *WHAT).returncode == 0
+        assert (out / "Repo" / "code.py").read_text() == "# somebody's\n"
+        assert fetched(pair, out, "--lock", str(lock), "--offline").returncode == 11
+        assert fetched(pair, out, "--lock", str(lock)).returncode == 0
+        assert tree_digests(out / "Repo") == tree_digests(tmp_path / "hf" / REPO)
 
 
 def test_a_model_that_the_lock_lacks(tmp_path: Path) -> None:

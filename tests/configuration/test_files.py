@@ -40,6 +40,34 @@ def test_paths_in_a_file_begin_at_the_file(place: Place) -> None:
     assert place.found()["dir"].value == place.here / "models"
 
 
+@pytest.mark.parametrize("folder", ["/models", "../models", "models/../../x", "~/models"])
+def test_a_folders_files_cannot_have_anything_written_elsewhere(folder: str, place: Place) -> None:
+    for name, table in (("acestep-fetch.toml", ""), ("pyproject.toml", TABLE)):
+        place.write(name, f'{table}dir = "{folder}"\n')
+        with pytest.raises(UsageError, match=f"{name}:[12]: dir: .*{folder} is outside of this folder"):
+            place.found()
+        assert place.found({"ACESTEP_FETCH_DIR": "/mine"})["dir"].value == Path("/mine")
+        (place.here / name).unlink()
+
+
+@pytest.mark.parametrize("said", ["model = ['main', 'evil/.ssh']", "locked = true", "lock = 'their.lock'"])
+@pytest.mark.parametrize(
+    "variable", ["ACESTEP_FETCH_DIR=/home", "ACESTEP_CHECKPOINTS_DIR=..", "ACESTEP_PROJECT_ROOT=/"]
+)
+def test_only_models_of_the_catalogue_go_where_a_folders_env_leads(said: str, variable: str, place: Place) -> None:
+    place.write(".env", f"{variable}\n")
+    place.write("acestep-fetch.toml", f"model = 'main'\n{said if not said.startswith('model') else ''}\n")
+    if said.startswith("model"):
+        assert place.found()["dir"].origin.kind == "dotenv"
+        place.write("acestep-fetch.toml", f"{said}\n")
+    with pytest.raises(UsageError, match=r"acestep-fetch.toml:\d: .* would be put into .*, outside of this folder"):
+        place.found()
+    key = said.split(" ")[0]
+    assert place.found({f"ACESTEP_FETCH_{key.upper()}": "main" if key == "model" else "no"})
+    place.write(".env", "ACESTEP_CHECKPOINTS_DIR=models\n")
+    assert place.found()[key].origin.kind == "project"
+
+
 WRONG = {
     "key": ("acestep-fetch.toml", "jobs = 2\n\nconections = 3\n", "acestep-fetch.toml:3: there is no setting conec"),
     "did you mean": ("acestep-fetch.toml", "conections = 3\n", "did you mean connections?"),

@@ -25,8 +25,8 @@ LAYERS: list[tuple[str, Any]] = [
     ("ACESTEP_PROJECT_ROOT", "/root"),
     (".env ACESTEP_FETCH_DIR", "/env-ours"),
     (".env ACESTEP_CHECKPOINTS_DIR", "/env-theirs"),
-    ("acestep-fetch.toml", "/toml"),
-    ("pyproject.toml", "/pyproject"),
+    ("acestep-fetch.toml", "toml"),
+    ("pyproject.toml", "pyproject"),
     ("user", "/user"),
 ]
 
@@ -52,7 +52,7 @@ def test_the_highest_layer_that_says_something_counts(
     place.write(".env", dotenv)
     monkeypatch.chdir(place.here)
     directory = options_of(get.parser().parse_args(arguments)).directory
-    expected = [*(Path(value) / ("checkpoints" if value == "/root" else "") for _, value in LAYERS), None]
+    expected = [*(place.here / value / ("checkpoints" if value == "/root" else "") for _, value in LAYERS), None]
     assert directory == expected[highest]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -65,6 +66,19 @@ def test_needs_come_back_as_they_were_and_are_a_lock() -> None:
     assert needs.size == 6
 
 
+def test_needs_are_put_in_order() -> None:
+    """However they are written: a byte that is named twice is carried once."""
+    rows = json.loads(render_needs(Needs(LOCK, {}, ()))) | {"lacks": {"Repo/a.bin": [[5, 9], [0, 2], [1, 6]]}}
+    assert parse_needs(json.dumps(rows), "n").lacks == {"Repo/a.bin": (Span(0, 9),)}
+
+
+def test_files_of_one_content_may_know_one_digest_less_each() -> None:
+    both = (("a", "a" * 64, None), ("b", "a" * 64, "b" * 40), ("c", None, "b" * 40))
+    files = tuple(LockedFile(f"Repo/{name}", 1, sha256, git) for name, sha256, git in both)
+    lock = Lock((replace(MODEL, files=files),))
+    assert parse(render(lock), "l")[0] == lock
+
+
 def test_a_lock_comes_back_as_it_was() -> None:
     text = render(LOCK)
     assert parse(text, "l")[0] == LOCK
@@ -99,7 +113,17 @@ def test_a_damaged_bundle_is_no_bundle(field: str, value: object) -> None:
         parse_bundle(json.dumps(rows), "b")
 
 
-@pytest.mark.parametrize("change", [{"lacks": 7}, {"lacks": {"a": [[2, 1]]}}, {"repos": ["x"]}, {"models": 3}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"lacks": 7},
+        {"lacks": {"Repo/a.bin": [[2, 1]]}},
+        {"lacks": {"Repo/a.bin": [[5, 10]]}},
+        {"lacks": {"Repo/other": [[0, 1]]}},
+        {"repos": ["x"]},
+        {"models": 3},
+    ],
+)
 def test_damaged_needs_are_no_needs(change: dict[str, object]) -> None:
     rows = json.loads(render_needs(Needs(LOCK, {}, ()))) | change
     with pytest.raises(UsageError, match=r"^n: "):
@@ -112,6 +136,15 @@ def test_damaged_needs_are_no_needs(change: dict[str, object]) -> None:
         {"repo": "x"},
         {"folder": "other"},
         {"components": ["vae"]},
+        {"components": ["Repo", "/home"]},
+        {"components": ["Repo", ".."]},
+        {"components": ["Repo", "Repo/x"]},
+        {"components": ["Repo", ".git"]},
+        {"components": ["Repo", 7]},
+        {"components": ["Repo", "Repo"]},
+        {"files": {"Repo/a": {"size": 1, "sha256": "a" * 64}, "Repo/b": {"size": 2, "sha256": "a" * 64}}},
+        {"files": {f"Repo/{n}": {"size": 1, "sha256": "a" * 64, "git_sha1": n * 40} for n in "bc"}},
+        {"files": {f"Repo/{n}": {"size": 1, "sha256": n * 64, "git_sha1": "a" * 40} for n in "bc"}},
         {"commits": {"github": "a" * 40}},
         {"files": {"other/a": {"size": 1, "sha256": "a" * 64}}},
         {"files": {"Repo/a": {"size": True, "sha256": "a" * 64}}},

@@ -148,6 +148,23 @@ def test_strays_are_named_and_removed(build: Build) -> None:
     assert mended(root) == []
 
 
+def test_what_only_bears_such_a_name_or_lies_elsewhere_is_nobodys(build: Build) -> None:
+    """The folder may be the wrong one: a home, or a disk of many things."""
+    others = {
+        "thesis/chapter.incomplete": b"mine",
+        "downloads/film.aria2": b"mine",
+        "downloads/._____temp/x": b"mine",
+        "cache/huggingface/poetry.lock": b"mine",
+        "acestep-v15-sft/notes.incomplete": b"mine",
+        "acestep-v15-sft/uv.lock": b"mine",
+    }
+    root = build({**sft(), **others})
+    age(root)
+    assert find_strays(root) == ()
+    assert mended(root) == []
+    assert all((root / name).exists() for name in others)
+
+
 def test_what_somebody_writes_to_stays(build: Build) -> None:
     root = build(LEFT)
     assert mended(root) == [], "written to a moment ago"

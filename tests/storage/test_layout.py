@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub._local_folder import read_download_metadata
 
+from acestep_fetch.core.errors import DiskError
 from acestep_fetch.core.model import Digest
 from acestep_fetch.core.paths import why_unsafe
 from acestep_fetch.storage.hf_metadata import HubFile, write_metadata
@@ -21,6 +22,14 @@ def test_everything_unfinished_lies_in_the_state_folder(tmp_path: Path) -> None:
     assert all((tmp_path / STATE) in path.parents for path in unfinished)
     assert len(set(unfinished)) == len(unfinished)
     assert (layout.final("vae"), layout.final("")) == (tmp_path / "vae", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["/home", "..", "vae/..", "vae/x", ".acestep-fetch", ".git", "a\\b", "."])
+def test_no_component_leads_anywhere_else(name: str, tmp_path: Path) -> None:
+    """What is no part of a component is removed where it is put together: that must never be a folder of others."""
+    for place in (Layout(tmp_path).staged, Layout(tmp_path).final):
+        with pytest.raises(DiskError, match="nothing is put there"):
+            place(name)
 
 
 def test_parts_of_different_contents_never_share_a_name(tmp_path: Path) -> None:

@@ -125,6 +125,10 @@ NOT_UNDERSTOOD = {
     "a digest that is none": json.dumps(ROW | {"files": [FILE | {"sha256": "../../x"}]}).encode(),
     "a git digest that is none": json.dumps(ROW | {"files": [FILE | {"git_sha1": "../x"}]}).encode(),
     "a model that is a path": json.dumps(ROW | {"model": "../m"}).encode(),
+    "a component elsewhere": json.dumps(ROW | {"commits": {"/home": "huggingface:a"}}).encode(),
+    "a component above": json.dumps(ROW | {"commits": {"..": "huggingface:a"}}).encode(),
+    "a component in another": json.dumps(ROW | {"commits": {"vae/x": "huggingface:a"}}).encode(),
+    "a commit that is none": json.dumps(ROW | {"commits": {"vae": 1}}).encode(),
     "a file from the future": json.dumps(ROW | {"files": [FILE | {"mode": 1}]}).encode(),
 }
 
