@@ -221,6 +221,22 @@ def renamed(path: str, name: Any) -> Listed:
     return _with(path, lambda row, names: {**row, names.path: name})
 
 
+def _digest_of(other: str) -> Listed:
+    """The large file is said to be what `other` is, with its own size."""
+
+    def edit(rows: Rows, names: Names) -> Rows:
+        told = _row(rows, names, other)
+
+        def change(row: dict[str, Any], names: Names) -> dict[str, Any]:
+            size = {names.size: row[names.size]}
+            lfs = {"lfs": {**told["lfs"], "size": row["lfs"]["size"]}} if "lfs" in row and "lfs" in told else {}
+            return {**row, **told, names.path: LARGE, **size, **lfs}
+
+        return [change(row, names) if row[names.path] == LARGE else row for row in rows]
+
+    return Listed(edit)
+
+
 def _twice(rows: Rows, names: Names) -> Rows:
     return [*rows, _row(rows, names, LARGE)]
 
@@ -246,6 +262,8 @@ LISTS: Final[tuple[tuple[str, Action, int | None], ...]] = (
     ("no digest", _digest(LARGE, None), 6),
     ("a masked digest", _digest(LARGE, "*" * 64), 6),
     ("a digest of zeros", _digest(LARGE, "0" * 64), 6),
+    ("the digest of a large file of another size", _digest_of("middle.bin"), 6),
+    ("the digest of a small file of another size", _digest_of(SMALL), 0),  # Hugging Face keeps its row for LFS
     ("a digest that is too short", _digest(LARGE, "abc"), 6),
     ("rows that are no objects", Listed(lambda rows, names: [1, 2, 3]), 6),  # type: ignore[list-item]
     ("nothing", Garbled(b""), 6),
