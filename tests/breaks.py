@@ -388,9 +388,9 @@ BREAKS: Final = (
         "a component leads out",
         "No name in a lock, a bundle or a receipt leads out of its folder",
         "acestep_fetch/core/lock.py",
-        "if not isinstance(name, str) or (name and (reason := why_unsafe_name(name))):",
-        "if not isinstance(name, str) or (reason := None):",
-        ("tests/core/test_bundle.py::damaged_lock", f"{BUNDLES}::no_name"),
+        '    if name and (reason := why_unsafe_name(name)):\n        raise ValueError(f"the component',
+        '    if name and (reason := None):\n        raise ValueError(f"the component',
+        ("tests/core/test_lock.py::damaged_lock", f"{BUNDLES}::no_name"),
     ),
     Break(
         "the last wall before removal",

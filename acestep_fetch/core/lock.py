@@ -63,7 +63,7 @@ class LockedModel:
 
     def in_repo(self, path: str) -> str:
         """The name that the file `path` has in the repository."""
-        return path.removeprefix(f"{self.folder}/") if self.folder else path
+        return path.removeprefix(f"{self.folder}/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Lock:
 
 
 def _with_git(file: LockedFile, same: LockedFile | None) -> LockedFile:
-    return replace(file, git_sha1=file.git_sha1 or same.git_sha1) if file.sha256 and same else file
+    return replace(file, git_sha1=file.git_sha1 or same.git_sha1) if same else file
 
 
 def shown(file: RemoteFile) -> str:
@@ -150,8 +150,7 @@ def parse(text: str | bytes, name: str) -> tuple[Lock, Mapping[str, Any]]:
             )
         return _checked(Lock(tuple(_model_of(each, row) for each, row in models.items()))), rows
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
-        why = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
-        raise UsageError(f"{name}: this is no lock ({why})", hint=_HINT) from None
+        raise UsageError(f"{name}: this is no lock ({type(exc).__name__}: {exc})", hint=_HINT) from None
     except FetchError as error:
         if isinstance(error, UsageError) and error.message.startswith(f"{name}: "):
             raise
@@ -181,8 +180,10 @@ def _model_of(name: str, row: Mapping[str, Any]) -> LockedModel:
 
 def _component(name: object) -> str:
     """A component is a folder that is put together, replaced and cleaned as a whole, so its name leads nowhere else."""
-    if not isinstance(name, str) or (name and (reason := why_unsafe_name(name))):
-        raise ValueError(f"the component {name!r} {reason if isinstance(name, str) else 'is no name'}")
+    if not isinstance(name, str):
+        raise TypeError(f"the component {name!r} is no name")
+    if name and (reason := why_unsafe_name(name)):
+        raise ValueError(f"the component {name!r} {reason}")
     return name
 
 
@@ -202,7 +203,7 @@ def _checked(lock: Lock) -> Lock:
             other = seen.setdefault(digest, file)
             if not file.agrees_with(other):
                 raise ValueError(f"{other.path} and {file.path} cannot both be what it says: {other} and {file}")
-            if other.sha256 is None or other.git_sha1 is None:
+            if file.sha256 and file.git_sha1:
                 seen[digest] = file
     return lock
 
@@ -238,7 +239,7 @@ def _model_changes(old: LockedModel, new: LockedModel) -> Iterator[str]:
 
 
 def _change(old: LockedFile, new: LockedFile) -> str:
-    """Between files whose shown digests are the same, one has a digest that the other lacks."""
+    """Files whose shown digests are the same differ in git's."""
     if str(old) != str(new):
         return f"{old} -> {new}"
-    return f"git-sha1:{old.git_sha1 or 'none'} -> git-sha1:{new.git_sha1 or 'none'}"
+    return f"git-sha1:{old.git_sha1} -> git-sha1:{new.git_sha1}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -20,12 +19,9 @@ from acestep_fetch.core.bundle import (
     render_needs,
 )
 from acestep_fetch.core.errors import UsageError
-from acestep_fetch.core.lock import Lock, LockedFile, LockedModel, changes, parse, render
+from acestep_fetch.core.lock import parse
 from acestep_fetch.core.spans import Span, SpanSet
-
-FILES = (LockedFile("Repo/a.bin", 9, "a" * 64, "b" * 40), LockedFile("Repo/模.json", 0, None, "c" * 40))
-MODEL = LockedModel("Repo", "made/Repo", "Repo", {"modelscope": "d" * 40}, ("Repo",), FILES)
-LOCK = Lock((MODEL,))
+from tests.core.test_lock import LOCK
 
 
 @st.composite
@@ -72,21 +68,6 @@ def test_needs_are_put_in_order() -> None:
     assert parse_needs(json.dumps(rows), "n").lacks == {"Repo/a.bin": (Span(0, 9),)}
 
 
-def test_files_of_one_content_may_know_one_digest_less_each() -> None:
-    both = (("a", "a" * 64, None), ("b", "a" * 64, "b" * 40), ("c", None, "b" * 40))
-    files = tuple(LockedFile(f"Repo/{name}", 1, sha256, git) for name, sha256, git in both)
-    lock = Lock((replace(MODEL, files=files),))
-    assert parse(render(lock), "l")[0] == lock
-
-
-def test_a_lock_comes_back_as_it_was() -> None:
-    text = render(LOCK)
-    assert parse(text, "l")[0] == LOCK
-    assert render(Lock((LockedModel("A", "o/A", "A", {}, ("A",), ()), MODEL))).index('"A"') < text.index("Repo")
-    assert "模" in text
-    assert list(changes(LOCK, LOCK)) == []
-
-
 def made() -> Bundle:
     return lay_out(LOCK, [Wanted("Repo/a.bin", 9, "a" * 64, (Span(0, 9),))], 5)
 
@@ -128,34 +109,3 @@ def test_damaged_needs_are_no_needs(change: dict[str, object]) -> None:
     rows = json.loads(render_needs(Needs(LOCK, {}, ()))) | change
     with pytest.raises(UsageError, match=r"^n: "):
         parse_needs(json.dumps(rows), "n")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"repo": "x"},
-        {"folder": "other"},
-        {"components": ["vae"]},
-        {"components": ["Repo", "/home"]},
-        {"components": ["Repo", ".."]},
-        {"components": ["Repo", "Repo/x"]},
-        {"components": ["Repo", ".git"]},
-        {"components": ["Repo", 7]},
-        {"components": ["Repo", "Repo"]},
-        {"files": {"Repo/a": {"size": 1, "sha256": "a" * 64}, "Repo/b": {"size": 2, "sha256": "a" * 64}}},
-        {"files": {f"Repo/{n}": {"size": 1, "sha256": "a" * 64, "git_sha1": n * 40} for n in "bc"}},
-        {"files": {f"Repo/{n}": {"size": 1, "sha256": n * 64, "git_sha1": "a" * 40} for n in "bc"}},
-        {"commits": {"github": "a" * 40}},
-        {"files": {"other/a": {"size": 1, "sha256": "a" * 64}}},
-        {"files": {"Repo/a": {"size": True, "sha256": "a" * 64}}},
-        {"files": {"Repo/a": {"size": 1}}},
-        {"files": {"Repo/a": {"size": 1, "sha256": "a" * 63}}},
-        {"files": {"Repo/a": {"size": 1, "sha256": "a" * 64}, "Repo/A": {"size": 1, "sha256": "a" * 64}}},
-    ],
-    ids=str,
-)
-def test_a_damaged_lock_is_no_lock(change: dict[str, object]) -> None:
-    rows = json.loads(render(LOCK))
-    rows["models"]["Repo"] |= change
-    with pytest.raises(UsageError, match=r"^l: "):
-        parse(json.dumps(rows), "l")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acestep_fetch.core.errors import IntegrityError
-from acestep_fetch.core.paths import check_paths, fold, why_unsafe
+from acestep_fetch.core.paths import check_paths, fold, why_unsafe, why_unsafe_name
 
 ESCAPES = [
     "", "/", "/etc/passwd", "//host/share", "a/", "a//b", ".", "..", "./a", "../a", "a/..", "a/../b", "a/./b", "a/.",
@@ -99,8 +99,16 @@ COLLIDING = [
 
 @pytest.mark.parametrize("pair", [p for pair in COLLIDING for p in permutations(pair)], ids=ascii)
 def test_names_that_are_one_name_on_some_disk_are_refused(pair: tuple[str, str]) -> None:
-    with pytest.raises(IntegrityError):
+    with pytest.raises(IntegrityError) as caught:
         check_paths(pair, where="the hub")
+    assert "--exclude" in (caught.value.hint or "")
+
+
+def test_a_folders_own_name_has_no_path_in_it() -> None:
+    assert why_unsafe_name("vae") is None
+    assert why_unsafe_name("vae/x") == "is no plain name"
+    assert why_unsafe_name("..") == why_unsafe("..")
+    assert why_unsafe_name(".GIT") == "begins with a reserved name"
 
 
 @pytest.mark.parametrize("paths", [("a/b", "a/c"), ("a/b", "ab"), ("a", "b/a"), ("A/x", "a/y"), ("x.py", "x.pyc")])
