@@ -90,6 +90,7 @@ def _check(options: Options, outlet: Outlet, *, quiet: bool) -> int:
     from acestep_fetch.storage.layout import Layout, choose_folder
 
     if report := api.up_to_date(options, outlet):
+        report.raise_for_error()  # with --offline and with a lock there is a report of what is not ready, too
         for ready in report.folders if quiet and not outlet.is_json else ():
             print(ready)
         return 0
