@@ -45,9 +45,10 @@ class Outlet:
     not shown.
     """
 
-    def __init__(self, command: str, arguments: Sequence[str]) -> None:
+    def __init__(self, command: str, arguments: Sequence[str], *, has_stream: bool = True) -> None:
+        """`has_stream`: see `glimpse`."""
         self._command = command
-        self.is_json, self._file = glimpse(arguments)
+        self.is_json, self._file = glimpse(arguments, has_stream=has_stream)
         self._display: Display | None = None
         self._began = time.monotonic()
         self._is_run, self._started, self._closed = True, False, False
@@ -86,7 +87,8 @@ class Outlet:
         if isinstance(event, RunFinished):
             self._ends.append(event)
         elif self._display and not (self._started and isinstance(event, RunStarted)):
-            self._started |= isinstance(event, RunStarted)
+            if isinstance(event, RunStarted):
+                self._started, event = True, replace(event, command=self._command)
             if isinstance(event, RunStarted | ModelReady | ModelFailed | FileFailed):
                 self._outcome.append(event)
             self._display(event)

@@ -29,7 +29,7 @@ class RunStarted(Event):
     version: str
     directory: str
     models: tuple[str, ...]
-    command: str = "get"  # or "repair"
+    command: str = "get"  # or another one that has a stream
 
 
 @dataclass(frozen=True, slots=True)
