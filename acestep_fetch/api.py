@@ -27,7 +27,7 @@ from acestep_fetch.engine.report import Ledger, Report, finished
 from acestep_fetch.options import Options
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.layout import Layout, choose_folder
-from acestep_fetch.storage.lockfile import read_lock, write_lock
+from acestep_fetch.storage.lockfile import lock_before, read_lock, write_lock
 from acestep_fetch.storage.receipts import Receipt
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def relocked(path: Path, options: Options, listener: Listener | None = None) -> 
 
 def _to_lock(path: Path, options: Options) -> tuple[Lock | None, Sequence[Model]]:
     """The lock that is there, and the models that are to be looked at."""
-    old = read_lock(path) if path.exists() else None
+    old = lock_before(path)
     same = old is not None and not (options.models or options.all_models)
     return old, wanted_models(replace(options, lock=path if same else None))
 

@@ -23,7 +23,7 @@ from acestep_fetch.engine.packing import everything_of, pack, plan_bundle
 from acestep_fetch.engine.received import lock_received
 from acestep_fetch.options import Options, expanded, parse_size
 from acestep_fetch.storage.layout import Layout, choose_folder
-from acestep_fetch.storage.lockfile import read_bundle, read_lock, read_needs, write_text
+from acestep_fetch.storage.lockfile import read_bundle, read_lock, read_needs, write_named
 
 _SPLIT: Final = "4GB"  # a volume then fits on a stick that is formatted with FAT
 
@@ -76,7 +76,7 @@ def _needs(given: argparse.Namespace) -> int:
     needs = api.needs(options, lambda path: print(f"looking at {path}", file=sys.stderr))
     text = render_needs(needs)
     if given.output:
-        write_text(expanded(given.output), text)
+        write_named(expanded(given.output), text)
     else:
         print_text(text)
     print(_said_of(needs), file=sys.stderr)

@@ -187,20 +187,21 @@ class Outlet:
         from acestep_fetch.storage.handing import hand_over
 
         assert self._file
-        file, failed = self._file, ["the disk does not answer"]
+        file, ended = self._file, list[str]()  # with what; put in once, because it may come while we look
         data = summary_text(end, self._command, time.time()).encode("ascii")
 
         def write() -> None:
             try:
                 hand_over(file, data)
-                failed.clear()
+                ended.append("")
             except OSError as exc:
-                failed[0] = exc.strerror or str(exc)
+                ended.append(exc.strerror or str(exc))
 
         thread = threading.Thread(target=write, name="summary", daemon=True)
         thread.start()
         thread.join(_PATIENCE)
-        return f"the summary was not written to {file}: {failed[0]}" if failed else ""
+        why = ended[0] if ended else "the disk does not answer"
+        return why and f"the summary was not written to {file}: {why}"
 
 
 def _tell_people(outcome: Sequence[Event]) -> None:
