@@ -62,7 +62,12 @@ def test_a_pipe_gets_it_and_is_not_read(tmp_path: Path) -> None:
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
-PUT = "import sys; from pathlib import Path; from acestep_fetch.storage.handing import put; put(Path(sys.argv[1]), b'new')"
+PUT = """
+import sys
+from pathlib import Path
+from acestep_fetch.storage.handing import put
+put(Path(sys.argv[1]), b"new")
+"""
 
 
 @pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="no /dev/stdout here")
