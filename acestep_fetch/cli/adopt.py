@@ -20,7 +20,7 @@ from acestep_fetch.cli.arguments import (
     showing_of,
 )
 from acestep_fetch.cli.outlet import Outlet
-from acestep_fetch.cli.results import error_of, print_document, results
+from acestep_fetch.cli.results import error_of, print_document, print_folders, results
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.display.units import plural, size
 
@@ -94,6 +94,8 @@ def _adopt(given: argparse.Namespace, outlet: Outlet) -> int:
     with results():
         if given.json:
             print_document("adopt", {"folders": [str(place) for place in places], **_document(report)})
+        elif given.quiet and not outlet.is_json:
+            print_folders(report.folders)
         elif not report.error and not outlet.is_json:
             _print(report)
     return report.exit_code
