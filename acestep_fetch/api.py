@@ -27,7 +27,7 @@ from acestep_fetch.engine.report import Ledger, Report, finished
 from acestep_fetch.options import Options
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.layout import Layout, choose_folder
-from acestep_fetch.storage.lockfile import read_lock, write_lock
+from acestep_fetch.storage.lockfile import lock_before, read_lock, write_lock
 from acestep_fetch.storage.receipts import Receipt
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def lock(
     a model that cannot be locked.
     """
     path, options = path or Path(LOCK_NAME), options or Options.from_environment()
-    return _written(path, *relocked(path, options, listener), update=update)
+    return written(path, *relocked(path, options, listener), update=update)
 
 
 async def lock_async(
@@ -110,40 +110,54 @@ async def lock_async(
 ) -> Lock:
     """`lock` inside a running event loop."""
     path, options = path or Path(LOCK_NAME), options or Options.from_environment()
-    old, models = _to_lock(path, options)
-    if options.offline:
-        new = lock_received(models, Layout(choose_folder(options.directory)[0]), options)
-    else:
-        new = await _lock_listed(models, options, old or Lock(), listener)
-    return _written(path, old, (old or Lock()).updated(new.models), update=update)
+    found = _received(path, options) if options.offline else await _listed(path, options, listener)
+    return written(path, *found, update=update)
 
 
 def relocked(path: Path, options: Options, listener: Listener | None = None) -> tuple[Lock | None, Lock]:
     """The lock at `path` (None for none), and what `lock` would write there."""
-    old, models = _to_lock(path, options)
     if options.offline:  # without an event loop, which has a socket of its own
-        new = lock_received(models, Layout(choose_folder(options.directory)[0]), options)
-    else:
-        from acestep_fetch.transport.lookups import run_async
+        return _received(path, options)
+    from acestep_fetch.transport.lookups import run_async
 
-        new = run_async(_lock_listed(models, options, old or Lock(), listener))
-    return old, (old or Lock()).updated(new.models)
+    return run_async(_listed(path, options, listener))
 
 
-def _to_lock(path: Path, options: Options) -> tuple[Lock | None, Sequence[Model]]:
-    """The lock that is there, and the models that are to be looked at."""
-    old = read_lock(path) if path.exists() else None
-    same = old is not None and not (options.models or options.all_models)
-    return old, wanted_models(replace(options, lock=path if same else None))
-
-
-def _written(path: Path, old: Lock | None, new: Lock, *, update: bool) -> Lock:
+def written(path: Path, old: Lock | None, new: Lock, *, update: bool) -> Lock:
+    """What is at `path` after `relocked` has said `old` and `new`, and `lock` is asked to `update` it or not."""
     if old is not None and not update:
         refuse_changes(path, old, new)
         return old  # a digest more of the same bytes is no reason to touch it
     if new != old:
         write_lock(path, new)
     return new
+
+
+def _received(path: Path, options: Options) -> tuple[Lock | None, Lock]:
+    old, models = _to_lock(path, options)
+    new = lock_received(models, Layout(choose_folder(options.directory)[0]), options)
+    return old, (old or Lock()).updated(new.models)
+
+
+async def _listed(path: Path, options: Options, listener: Listener | None) -> tuple[Lock | None, Lock]:
+    from acestep_fetch.engine.context import Context
+    from acestep_fetch.engine.locking import lock_listed
+    from acestep_fetch.engine.session import unwrapped
+    from acestep_fetch.storage.threads import Disk
+
+    old, models = _to_lock(path, options)
+    with Disk() as disk:
+        context = Context(options, Layout(choose_folder(options.directory)[0]), disk, _teller(Ledger(), listener))
+        async with _connect(options) as network, unwrapped():
+            new = await lock_listed(models, network, old or Lock(), context)
+    return old, (old or Lock()).updated(new.models)
+
+
+def _to_lock(path: Path, options: Options) -> tuple[Lock | None, Sequence[Model]]:
+    """The lock that is there, and the models that are to be looked at."""
+    old = lock_before(path)
+    same = old is not None and not (options.models or options.all_models)
+    return old, wanted_models(replace(options, lock=path if same else None))
 
 
 def needs(options: Options, tell: Callable[[str], None] = lambda path: None) -> Needs:
@@ -158,18 +172,6 @@ def needs(options: Options, tell: Callable[[str], None] = lambda path: None) -> 
         return find_needs(models, layout, options, lock, _locked_records(options, models), tell)
     except OSError as exc:
         raise platform.explain(exc, exc.filename or layout.root) from exc
-
-
-async def _lock_listed(models: Sequence[Model], options: Options, old: Lock, listener: Listener | None) -> Lock:
-    from acestep_fetch.engine.context import Context
-    from acestep_fetch.engine.locking import lock_listed
-    from acestep_fetch.engine.session import unwrapped
-    from acestep_fetch.storage.threads import Disk
-
-    with Disk() as disk:
-        context = Context(options, Layout(choose_folder(options.directory)[0]), disk, _teller(Ledger(), listener))
-        async with _connect(options) as network, unwrapped():
-            return await lock_listed(models, network, old, context)
 
 
 async def fetch_async(

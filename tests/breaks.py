@@ -227,7 +227,7 @@ BREAKS: Final = (
     Break(
         "token follows a redirect",
         "A token goes to its hub's own origin only",
-        "acestep_fetch/engine/sources.py",
+        "acestep_fetch/engine/redirects.py",
         "    kept: Mapping[str, str] = request.headers if same else {}\n",
         "    kept: Mapping[str, str] = request.headers\n",
         (f"{SECRETS}::redirects to another", "tests/end_to_end/test_eleven.py::does_not_follow"),
@@ -235,7 +235,7 @@ BREAKS: Final = (
     Break(
         "token follows another port",
         "A token goes to its hub's own origin only",
-        "acestep_fetch/engine/sources.py",
+        "acestep_fetch/engine/redirects.py",
         "    same = (here.scheme, here.netloc) == (there.scheme, there.netloc)\n",
         "    same = (here.scheme, here.hostname) == (there.scheme, there.hostname)\n",
         (f"{SECRETS}::another port",),
@@ -251,7 +251,7 @@ BREAKS: Final = (
     Break(
         "token in the redirect",
         "A token goes to its hub's own origin only",
-        "acestep_fetch/engine/sources.py",
+        "acestep_fetch/engine/redirects.py",
         "    if not same and repeats(target, request.headers):\n",
         "    if not target:\n",
         (f"{SECRETS}::redirect with the credentials",),
@@ -259,7 +259,7 @@ BREAKS: Final = (
     Break(
         "https to http",
         "Never from https to http",
-        "acestep_fetch/engine/sources.py",
+        "acestep_fetch/engine/redirects.py",
         '    if (here.scheme, there.scheme) == ("https", "http"):\n',
         "    if not target:\n",
         (f"{SECRETS}::redirects from https",),

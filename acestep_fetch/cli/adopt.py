@@ -17,8 +17,10 @@ from acestep_fetch.cli.arguments import (
     command_parser,
     folders_of,
     options_of,
+    showing_of,
 )
-from acestep_fetch.cli.results import error_of, print_document
+from acestep_fetch.cli.outlet import Outlet
+from acestep_fetch.cli.results import error_of, print_document, print_folders, results
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.display.units import plural, size
 
@@ -60,12 +62,15 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(arguments: Sequence[str]) -> int:
+    with Outlet("adopt", arguments, has_stream=False) as outlet:
+        return _adopt(parser().parse_args(arguments), outlet)
+
+
+def _adopt(given: argparse.Namespace, outlet: Outlet) -> int:
     from acestep_fetch import api
     from acestep_fetch.cli.running import run_loop
-    from acestep_fetch.display import open_display
     from acestep_fetch.storage.finding import usual_places
 
-    given = parser().parse_args(arguments)
     places = folders_of(given.dirs) or usual_places(os.environ)
     if not places:
         raise UsageError(
@@ -75,14 +80,24 @@ def run(arguments: Sequence[str]) -> int:
     options = replace(options_of(given), adopt=places, adopt_by=given.by or "auto", adopt_only=True)
     api.wanted_models(options)
     mode: Mode = given.progress
-    with open_display(mode, quiet=given.quiet or given.json, verbose=given.verbose) as display:
-        report = api.up_to_date(options, display) or run_loop(options, display)
+    if given.json and mode == "json":
+        if outlet.is_json:
+            raise UsageError(
+                "--json and --progress json exclude each other",
+                hint="--json is one document at the end, --progress json a line for each event",
+            )
+        mode = "auto"  # a variable or a file says so, and a flag has the last word
+    with outlet.showing(mode, replace(showing_of(given), quiet=given.quiet or given.json)):
+        report = api.up_to_date(options, outlet) or run_loop(options, outlet)
     if isinstance(report, int):
         return report
-    if given.json:
-        print_document("adopt", {"folders": [str(place) for place in places], **_document(report)})
-    elif not report.error and mode != "json":
-        _print(report)
+    with results():
+        if given.json:
+            print_document("adopt", {"folders": [str(place) for place in places], **_document(report)})
+        elif given.quiet and not outlet.is_json:
+            print_folders(report.folders)
+        elif not report.error and not outlet.is_json:
+            _print(report)
     return report.exit_code
 
 

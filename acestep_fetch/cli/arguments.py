@@ -189,16 +189,19 @@ class Glimpse(NamedTuple):
     summary_file: Path | None
 
 
-def glimpse(arguments: Sequence[str]) -> Glimpse:
-    """How a run is to tell, even of a command line that is wrong elsewhere."""
+def glimpse(arguments: Sequence[str], *, has_stream: bool = True) -> Glimpse:
+    """How a run is to tell, even of a command line that is wrong elsewhere. `has_stream` is False of a command that has
+    `add_progress` alone, and whose ``--json`` is something else."""
     eyes = argparse.ArgumentParser(add_help=False, exit_on_error=False)
     add_progress(eyes)
-    add_stream(eyes)
+    if has_stream:
+        add_stream(eyes)
     try:
         seen, _ = eyes.parse_known_args(list(arguments))
-        return Glimpse(seen.progress == "json", expanded(seen.summary_file) if seen.summary_file else None)
+        file = getattr(seen, "summary_file", None)
+        return Glimpse(seen.progress == "json", expanded(file) if file else None)
     except (argparse.ArgumentError, UsageError):  # wrong in just these flags
-        return Glimpse("--json" in arguments, None)
+        return Glimpse(has_stream and "--json" in arguments, None)
 
 
 def options_of(given: argparse.Namespace) -> Options:

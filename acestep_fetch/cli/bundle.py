@@ -12,8 +12,9 @@ from typing import Final
 from acestep_fetch import api
 from acestep_fetch.catalogue import load_catalogue
 from acestep_fetch.catalogue.models import MAIN
-from acestep_fetch.cli.arguments import PROGRESS, add_folder, add_models, command_parser, options_of
-from acestep_fetch.cli.results import print_text
+from acestep_fetch.cli.arguments import add_folder, add_models, add_output, command_parser, options_of, showing_of
+from acestep_fetch.cli.outlet import Outlet
+from acestep_fetch.cli.results import print_folders, print_text
 from acestep_fetch.core.bundle import Bundle, Needs, render_needs
 from acestep_fetch.core.errors import IncompleteError, UsageError
 from acestep_fetch.core.lock import LOCK_NAME, Lock
@@ -22,7 +23,7 @@ from acestep_fetch.engine.packing import everything_of, pack, plan_bundle
 from acestep_fetch.engine.received import lock_received
 from acestep_fetch.options import Options, expanded, parse_size
 from acestep_fetch.storage.layout import Layout, choose_folder
-from acestep_fetch.storage.lockfile import read_bundle, read_lock, read_needs, write_text
+from acestep_fetch.storage.lockfile import read_bundle, read_lock, read_needs, write_named
 
 _SPLIT: Final = "4GB"  # a volume then fits on a stick that is formatted with FAT
 
@@ -51,22 +52,19 @@ def parser() -> argparse.ArgumentParser:
     create.add_argument("-q", "--quiet", action="store_true", help="only errors")
     bring = actions.add_parser("import", help="make ready what a bundle has", description=_import.__doc__)
     bring.add_argument("bundle", metavar="FOLDER", help="where the volumes are")
-    bring.add_argument("--progress", choices=PROGRESS, default="auto", help="how to show progress")
-    bring.add_argument("-q", "--quiet", action="store_true", help="only errors, and the ready folders on stdout")
-    bring.add_argument("-v", "--verbose", action="store_true", help="every decision")
     for action in (needs, create, bring):
         add_folder(action)
+    add_output(bring)
     return top
 
 
 def run(arguments: Sequence[str]) -> int:
-    given = parser().parse_args(arguments)
-    actions: dict[str, Callable[[argparse.Namespace], int]] = {
-        "needs": _needs,
-        "create": _create,
-        "import": _import,
-    }
-    return actions[given.action](given)
+    with Outlet("bundle", arguments, has_stream=False) as outlet:
+        given = parser().parse_args(arguments)
+        if given.action == "import":
+            return _import(given, outlet)
+        outlet.only_looks()
+        return _needs(given) if given.action == "needs" else _create(given)
 
 
 def _needs(given: argparse.Namespace) -> int:
@@ -78,7 +76,7 @@ def _needs(given: argparse.Namespace) -> int:
     needs = api.needs(options, lambda path: print(f"looking at {path}", file=sys.stderr))
     text = render_needs(needs)
     if given.output:
-        write_text(expanded(given.output), text)
+        write_named(expanded(given.output), text)
     else:
         print_text(text)
     print(_said_of(needs), file=sys.stderr)
@@ -160,18 +158,17 @@ def _bar(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
         yield lambda count: progress.update(task, advance=count)
 
 
-def _import(given: argparse.Namespace) -> int:
+def _import(given: argparse.Namespace, outlet: Outlet) -> int:
     """Makes ready what a bundle has, proving each file. What is complete is kept, whatever ends this; a volume that is
     missing or damaged is named (6)."""
     from acestep_fetch.cli.running import run_loop
-    from acestep_fetch.display import open_display
 
     folder = expanded(given.bundle)
     read_bundle(folder)  # what is no bundle is told before anything is drawn
-    with open_display(given.progress, quiet=given.quiet, verbose=given.verbose) as display:
-        report = run_loop(options_of(given), display, bundle=folder)
+    with outlet.showing(given.progress, showing_of(given)):
+        report = run_loop(options_of(given), outlet, bundle=folder)
     if isinstance(report, int):
         return report
-    for ready in report.folders if given.quiet else ():
-        print(ready)
+    if given.quiet and not outlet.is_json:
+        print_folders(report.folders)
     return report.exit_code

@@ -22,6 +22,7 @@ from acestep_fetch.cli.arguments import (
     showing_of,
 )
 from acestep_fetch.cli.outlet import Outlet
+from acestep_fetch.cli.results import print_folders
 from acestep_fetch.options import Options
 
 if TYPE_CHECKING:
@@ -90,8 +91,9 @@ def _check(options: Options, outlet: Outlet, *, quiet: bool) -> int:
     from acestep_fetch.storage.layout import Layout, choose_folder
 
     if report := api.up_to_date(options, outlet):
-        for ready in report.folders if quiet and not outlet.is_json else ():
-            print(ready)
+        report.raise_for_error()  # with --offline and with a lock there is a report of what is not ready, too
+        if quiet and not outlet.is_json:
+            print_folders(report.folders)
         return 0
     folder = choose_folder(options.directory)[0]
     names = ", ".join(model.name for model in missing(api.wanted_models(options), Layout(folder), options))
@@ -113,6 +115,5 @@ def _fetch(options: Options, given: argparse.Namespace, outlet: Outlet) -> int:
     if isinstance(report, int):
         return report
     if given.quiet and not outlet.is_json:
-        for folder in report.folders:
-            print(folder)
+        print_folders(report.folders)
     return report.exit_code

@@ -12,9 +12,7 @@ from acestep_fetch.cli.results import print_text
 from acestep_fetch.core.events import Event, Note
 from acestep_fetch.core.lock import LOCK_NAME, Lock, changes
 from acestep_fetch.display.units import plural, size
-from acestep_fetch.engine.received import refuse_changes
 from acestep_fetch.options import expanded
-from acestep_fetch.storage.lockfile import write_lock
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,12 +47,10 @@ def run(arguments: Sequence[str]) -> int:
     old, new = api.relocked(path, options, _tell)
     if given.diff:
         print_text("".join(f"{line}\n" for line in changes(old or Lock(), new)))
-    if old is not None and not given.update:
-        refuse_changes(path, old, new)
-        new = old  # a digest more of the same bytes is no reason to touch it
-    elif new != old and not (given.diff and not given.update):
-        write_lock(path, new)
-    _say(path, old, new, written=given.update or not given.diff)
+    writes = given.update or not given.diff
+    if writes or old is not None:  # the one that is there is held against it, and is not written without --update
+        new = api.written(path, old, new, update=given.update)
+    _say(path, old, new, written=writes)
     return 0
 
 

@@ -13,6 +13,7 @@ from typing import Final, NoReturn
 
 from acestep_fetch.cli.commands import BY_NAME
 from acestep_fetch.cli.discretion import discreet, hide_tokens
+from acestep_fetch.cli.results import drop_output, results
 from acestep_fetch.cli.stops import Stopped
 from acestep_fetch.core.errors import DiskError, FetchError, UsageError
 
@@ -49,12 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Stopped as stop:
         return int(stop.code or 0)
     except BrokenPipeError:  # `acestep-fetch --list | head`: the reader has what it wanted
-        _drop_output()
+        drop_output()
         return 0
     except OSError as exc:
         if exc.filename is not None:  # no fault of the output's
             raise
-        _drop_output()
+        drop_output()
         say(DiskError(f"the output could not be written: {exc.strerror}", hint="where does stdout lead?"))
         return DiskError.exit_code
 
@@ -90,13 +91,10 @@ def _overview(_: Sequence[str]) -> int:
     return 0
 
 
-def _drop_output() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _flushed(code: int) -> int:
-    sys.stdout.flush()
-    return code
+    """The exit code of a command that has ended. A reader that goes away makes no success of it."""
+    with results():
+        return code
 
 
 def say(error: FetchError) -> None:

@@ -45,9 +45,10 @@ class Outlet:
     not shown.
     """
 
-    def __init__(self, command: str, arguments: Sequence[str]) -> None:
+    def __init__(self, command: str, arguments: Sequence[str], *, has_stream: bool = True) -> None:
+        """`has_stream`: see `glimpse`."""
         self._command = command
-        self.is_json, self._file = glimpse(arguments)
+        self.is_json, self._file = glimpse(arguments, has_stream=has_stream)
         self._display: Display | None = None
         self._began = time.monotonic()
         self._is_run, self._started, self._closed = True, False, False
@@ -86,7 +87,8 @@ class Outlet:
         if isinstance(event, RunFinished):
             self._ends.append(event)
         elif self._display and not (self._started and isinstance(event, RunStarted)):
-            self._started |= isinstance(event, RunStarted)
+            if isinstance(event, RunStarted):
+                self._started, event = True, replace(event, command=self._command)
             if isinstance(event, RunStarted | ModelReady | ModelFailed | FileFailed):
                 self._outcome.append(event)
             self._display(event)
@@ -185,20 +187,21 @@ class Outlet:
         from acestep_fetch.storage.handing import hand_over
 
         assert self._file
-        file, failed = self._file, ["the disk does not answer"]
+        file, ended = self._file, list[str]()  # with what; put in once, because it may come while we look
         data = summary_text(end, self._command, time.time()).encode("ascii")
 
         def write() -> None:
             try:
                 hand_over(file, data)
-                failed.clear()
+                ended.append("")
             except OSError as exc:
-                failed[0] = exc.strerror or str(exc)
+                ended.append(exc.strerror or str(exc))
 
         thread = threading.Thread(target=write, name="summary", daemon=True)
         thread.start()
         thread.join(_PATIENCE)
-        return f"the summary was not written to {file}: {failed[0]}" if failed else ""
+        why = ended[0] if ended else "the disk does not answer"
+        return why and f"the summary was not written to {file}: {why}"
 
 
 def _tell_people(outcome: Sequence[Event]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 from acestep_fetch.core.errors import FetchError
@@ -16,6 +18,29 @@ def print_text(text: str) -> None:
     """Prints lines for other programs: UTF-8, whatever the terminal's encoding is, and ``\\n`` on every system."""
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+
+
+@contextmanager
+def results() -> Iterator[None]:
+    """Around what a run prints when it is over: a reader that goes away has what it wanted, and takes no exit code
+    along."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        drop_output()
+
+
+def print_folders(folders: Iterable[str]) -> None:
+    """What ``-q`` leaves of a run on stdout: the ready folders, one a line."""
+    with results():
+        for folder in folders:
+            print(folder)
+
+
+def drop_output() -> None:
+    """What is still to be printed goes nowhere, so that nobody else stumbles over it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_document(command: str, body: Mapping[str, Any]) -> None:

@@ -51,7 +51,10 @@ def run(arguments: Sequence[str]) -> int:
     while waiting := _still_missing(waiting, layout, options):
         left = until - time.monotonic()
         if left <= 0:
-            raise _over(waiting, layout)
+            holder = Lease.holder(layout.lease)
+            if waiting := _still_missing(waiting, layout, options):  # who has just left the folder may have ended it
+                raise _over(waiting, layout, holder)
+            break
         teller.tell(waiting)
         time.sleep(min(_LOOK_EVERY, left))
     return 0
@@ -91,9 +94,9 @@ def _who(holder: Holder) -> str:
     return one_line(f"{holder} is at work{far(holder.done, holder.total)}")
 
 
-def _over(waiting: Sequence[Model], layout: Layout) -> FetchError:
+def _over(waiting: Sequence[Model], layout: Layout, holder: Holder | None) -> FetchError:
     what, where = f"{_names(waiting)}: not ready in {layout.root}", f" --dir {quote(str(layout.root))}"
-    if holder := Lease.holder(layout.lease):
+    if holder:
         return LeaseError(
             f"{what}, and the time is over; {_who(holder)}", hint="the download goes on: run this again to wait for it"
         )

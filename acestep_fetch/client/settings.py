@@ -29,16 +29,25 @@ class Settings(TypedDict, total=False):
     offline: bool  # open no socket: what is not ready is an error
     adopt: Folder | Sequence[Folder]  # other folders of this machine that may hold what is wanted
     prefer_source: str | None  # "huggingface", "modelscope" or "auto"
+    only_source: str | None  # ask this one and no other
+    huggingface_endpoint: str | None  # a mirror, or your own hub, in place of Hugging Face
+    modelscope_endpoint: str | None  # the same of ModelScope
     token: str | None  # Hugging Face's; default: as its own tools find it
     modelscope_token: str | None  # the same of ModelScope
     ca_bundle: Folder | None  # believe the certificates in this file (PEM), and no others
+    proxy: str | None  # ask everything through this one; default: as the environment and the system say
+    no_proxy: str | None  # hosts that are asked directly, with commas between them
     connections: int | None  # at most, to one hub
     jobs: int | None  # at most so many files at once
     limit_rate: str | int | None  # bytes a second, all together: "80MB/s", or 80_000_000
+    min_free: str | int | None  # fetch nothing where fewer bytes than this would be left free on the disk
+    give_up_after: float | None  # seconds without a byte from anywhere, after which the run fails
+    connect_timeout: float | None  # seconds for a connection to come about
+    stall_timeout: float | None  # seconds of silence, while others move, after which a connection is replaced
     lease_wait: float | None  # seconds to wait for another process that downloads into the folder
 
 
-_RENAMED: Final = {"dir": "directory", "prefer_source": "prefer"}
+_RENAMED: Final = {"dir": "directory", "prefer_source": "prefer", "only_source": "only"}  # fields of `Options`
 _KEYWORDS: Final = frozenset(Settings.__annotations__)
 
 
@@ -70,11 +79,13 @@ def _parsed(name: str, value: Any) -> Any:
             return tuple(expanded(os.fspath(folder)) for folder in folders)
         case "include" | "exclude":
             return (value,) if isinstance(value, str) else tuple(value)
-        case "limit_rate":
+        case "min_free" if value == 0:
+            return 0
+        case "limit_rate" | "min_free":
             return parse_size(str(value))
         case "connections" | "jobs":
             return parse_count(str(value))
-        case "prefer_source":
+        case "prefer_source" | "only_source":
             return parse_source(value)
         case _:
             return value

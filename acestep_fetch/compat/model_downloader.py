@@ -7,33 +7,17 @@ What downloads returns ``(ok, message)`` and never raises; the message is for wh
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, ParamSpec
+from typing import Final
 
 from acestep_fetch.catalogue import load_catalogue
 from acestep_fetch.catalogue.models import MAIN
 from acestep_fetch.compat import code_sync, presence
-from acestep_fetch.core.errors import (
-    AccessError,
-    FetchError,
-    IncompleteError,
-    NetworkError,
-    NotFoundError,
-    UsageError,
-)
-from acestep_fetch.options import Options, expanded, parse_source
+from acestep_fetch.compat.downloading import Answer, advice, answering, download, ended, options_for, run, unknown
+from acestep_fetch.core.errors import FetchError
+from acestep_fetch.options import Options, expanded
 
-if TYPE_CHECKING:
-    from logging import Logger
-
-    from acestep_fetch.core.events import ModelFailed
-    from acestep_fetch.engine.report import Report
-
-P = ParamSpec("P")
-Answer = tuple[bool, str]
 Folder = str | os.PathLike[str] | None
 
 _catalogue = load_catalogue()
@@ -124,33 +108,15 @@ def _exists(name: str, folder: Folder) -> bool:
 # ---- downloads
 
 
-def _answering(call: Callable[P, Answer]) -> Callable[P, Answer]:
-    """Turns what is raised into an answer."""
-
-    @wraps(call)
-    def answered(*args: P.args, **kwargs: P.kwargs) -> Answer:
-        try:
-            return call(*args, **kwargs)
-        except FetchError as error:
-            return False, _advice(error)
-        except Exception as error:  # the contract: the application shows a text, whatever happens
-            _logger().exception("%s failed", call.__name__)
-            return False, _advice(
-                FetchError(f"internal error: {type(error).__name__}: {error}", hint="report it, please")
-            )
-
-    return answered
-
-
-@_answering
+@answering
 def download_main_model(
     checkpoints_dir: Folder = None, force: bool = False, token: str | None = None, prefer_source: str | None = None
 ) -> Answer:
     """Fetches what is missing of the main model, or with `force` all of it."""
-    return _download(MAIN, _options([MAIN], checkpoints_dir, token, prefer_source, force=force))
+    return _download(MAIN, MAIN, checkpoints_dir, token, prefer_source, force=force)
 
 
-@_answering
+@answering
 def download_submodel(
     model_name: str,
     checkpoints_dir: Folder = None,
@@ -160,12 +126,12 @@ def download_submodel(
 ) -> Answer:
     """The same for a model of `SUBMODEL_REGISTRY`; False for any other name."""
     if model_name not in SUBMODEL_REGISTRY:
-        return False, _unknown("model", model_name, SUBMODEL_REGISTRY)
+        return False, unknown("model", model_name, SUBMODEL_REGISTRY)
     repo = SUBMODEL_REGISTRY[model_name]
-    return _download(model_name, _options([repo], checkpoints_dir, token, prefer_source, force=force))
+    return _download(model_name, repo, checkpoints_dir, token, prefer_source, force=force)
 
 
-@_answering
+@answering
 def download_vae(
     vae_variant: str,
     checkpoints_dir: Folder = None,
@@ -177,9 +143,9 @@ def download_vae(
     if vae_variant == DEFAULT_VAE_VARIANT:
         return False, "The official VAE comes with the main model: use download_main_model()."
     if vae_variant not in VAE_REGISTRY:
-        return False, _unknown("VAE variant", vae_variant, VAE_REGISTRY)
+        return False, unknown("VAE variant", vae_variant, VAE_REGISTRY)
     repo = VAE_REGISTRY[vae_variant]
-    return _download(vae_variant, _options([repo], checkpoints_dir, token, prefer_source, force=force))
+    return _download(vae_variant, repo, checkpoints_dir, token, prefer_source, force=force)
 
 
 def download_all_models(
@@ -188,26 +154,26 @@ def download_all_models(
     """Everything in one run: whether all of it is ready, and a message for each model, the main model's first."""
     messages = list[str]()
 
-    @_answering
-    def run() -> Answer:
-        options = replace(_options((), checkpoints_dir, token, prefer_source, force=force), all_models=True)
-        report, failures = _run(options)
-        why = {failure.model: _advice(failure) for failure in failures}
+    @answering
+    def answer() -> Answer:
+        options = options_for((), get_checkpoints_dir(checkpoints_dir), token, prefer_source, force=force)
+        report, failures = run(replace(options, all_models=True))
+        why = {failure.model: advice(failure) for failure in failures}
         why |= {name: "it is not on any hub" for name, state in report.models.items() if state == "unavailable"}
         names = list_available_models()
         ready = [name for name in names if report.models.get(name) == "ready"]
         for name in names:
             is_ready = name in ready
             messages.append(
-                f"{name} is ready in {options.directory}" if is_ready else f"{name}: {why.get(name) or _ended(report)}"
+                f"{name} is ready in {options.directory}" if is_ready else f"{name}: {why.get(name) or ended(report)}"
             )
         return len(ready) == len(names), ""
 
-    ok, message = run()
+    ok, message = answer()
     return ok, messages or [message]
 
 
-@_answering
+@answering
 def ensure_main_model(
     checkpoints_dir: Folder = None, token: str | None = None, prefer_source: str | None = None
 ) -> Answer:
@@ -217,7 +183,7 @@ def ensure_main_model(
     return download_main_model(checkpoints_dir, token=token, prefer_source=prefer_source)
 
 
-@_answering
+@answering
 def ensure_lm_model(
     model_name: str | None = None,
     checkpoints_dir: Folder = None,
@@ -231,11 +197,11 @@ def ensure_lm_model(
     known = [name for name in (*SUBMODEL_REGISTRY, *MAIN_MODEL_COMPONENTS) if "-lm-" in name]
     found = next((name for name in known if model_name.lower() in name.lower()), None)
     if found is None:
-        return False, _unknown("LM model", model_name, known)
+        return False, unknown("LM model", model_name, known)
     return _ensure("LM model", found, checkpoints_dir, token, prefer_source)
 
 
-@_answering
+@answering
 def ensure_dit_model(
     model_name: str, checkpoints_dir: Folder = None, token: str | None = None, prefer_source: str | None = None
 ) -> Answer:
@@ -245,11 +211,11 @@ def ensure_dit_model(
     if model_name not in SUBMODEL_REGISTRY and model_name not in MAIN_MODEL_COMPONENTS:
         if check_model_exists(model_name, checkpoints_dir):
             return True, f"DiT model '{model_name}' is available"
-        return False, _unknown("DiT model", model_name, [name for name in _CHECKPOINT_TO_VARIANT if _offers(name)])
+        return False, unknown("DiT model", model_name, [name for name in _CHECKPOINT_TO_VARIANT if _offers(name)])
     return _ensure("DiT model", model_name, checkpoints_dir, token, prefer_source)
 
 
-@_answering
+@answering
 def ensure_vae_model(
     vae_variant: str | None = None,
     checkpoints_dir: Folder = None,
@@ -278,6 +244,12 @@ def ensure_model_downloaded(model_name: str, checkpoint_dir: str | os.PathLike[s
     return str(folder if model_name == MAIN else folder / model_name)
 
 
+def _download(
+    name: str, model: str, folder: Folder, token: str | None, prefer_source: str | None, *, force: bool
+) -> Answer:
+    return download(name, options_for([model], get_checkpoints_dir(folder), token, prefer_source, force=force))
+
+
 def _ensure_any(name: str, folder: Path) -> Answer:
     if name == MAIN or name in MAIN_MODEL_COMPONENTS:
         return download_main_model(folder)
@@ -285,7 +257,7 @@ def _ensure_any(name: str, folder: Path) -> Answer:
         return download_vae(name, folder)
     if name in SUBMODEL_REGISTRY:
         return download_submodel(name, folder)
-    return False, _unknown("model", name, [MAIN, *MAIN_MODEL_COMPONENTS, *SUBMODEL_REGISTRY, *VAE_REGISTRY])
+    return False, unknown("model", name, [MAIN, *MAIN_MODEL_COMPONENTS, *SUBMODEL_REGISTRY, *VAE_REGISTRY])
 
 
 def _ensure(kind: str, name: str, folder: Folder, token: str | None, prefer_source: str | None) -> Answer:
@@ -294,90 +266,6 @@ def _ensure(kind: str, name: str, folder: Folder, token: str | None, prefer_sour
     if name in MAIN_MODEL_COMPONENTS:
         return download_main_model(folder, token=token, prefer_source=prefer_source)
     return download_submodel(name, folder, token=token, prefer_source=prefer_source)
-
-
-def _options(
-    models: Sequence[str], folder: Folder, token: str | None, prefer_source: str | None, *, force: bool
-) -> Options:
-    """What was given, before the environment, before the defaults. Raises `UsageError`."""
-    options = Options.from_environment(
-        directory=get_checkpoints_dir(folder).absolute(),
-        models=tuple(models),
-        skip_main=bool(models) and MAIN not in models,
-        force=bool(force),
-        token=token or None,
-    )
-    if not prefer_source:
-        return options
-    try:
-        return replace(options, prefer=parse_source(prefer_source))
-    except UsageError as error:  # a wish, and no reason to have no models
-        _logger().warning("%s; choosing by what answers", error)
-        return replace(options, prefer=None)
-
-
-def _download(name: str, options: Options) -> Answer:
-    root = options.directory
-    assert root is not None, "_options has named it"
-    report, _ = _run(options)
-    if report.exit_code == 0:
-        return True, _success(name, root, report)
-    if _knows_nothing(report) and not options.force and presence.looks_whole(name, root):
-        return True, f"{name} is in {root}, but could not be verified: {_ended(report)}"
-    return False, f"{name}: {_ended(report)}"
-
-
-_SILENCE: Final = (NetworkError, NotFoundError, AccessError, IncompleteError)  # the last where HF_HUB_OFFLINE is set
-
-
-def _knows_nothing(report: Report) -> bool:
-    """Whether no hub could be asked, or would say, what the model should be. With a plan, it is known to differ."""
-    return not report.files and isinstance(report.error, _SILENCE)
-
-
-def _run(options: Options) -> tuple[Report, list[ModelFailed]]:
-    from acestep_fetch.compat.running import make_ready
-
-    report, failures = make_ready(options)
-    if report.bytes_fetched and options.directory:
-        _sync_after(report, options.directory)
-    return report, failures
-
-
-def _sync_after(report: Report, root: Path) -> None:
-    """As ACE-Step does after each download. What fails here fails again when the application does it by itself."""
-    for folder in report.folders:
-        try:
-            code_sync.synchronise(Path(folder).name, root)
-        except OSError as error:
-            _logger().warning("the code in %s was not updated: %s", folder, error)
-
-
-def _success(name: str, root: Path, report: Report) -> str:
-    from acestep_fetch.display.units import size
-
-    fetched, reused = size(report.bytes_fetched), size(report.bytes_reused)
-    return f"{name} is ready in {root}: {fetched} fetched, {reused} already there, every file verified"
-
-
-def _ended(report: Report) -> str:
-    return _advice(report.error) if report.error else f"the download ended with exit code {report.exit_code}"
-
-
-def _advice(error: FetchError | ModelFailed) -> str:
-    """What happened, what was tried, what to do; one line."""
-    said = "; ".join([error.message, *(f"tried: {attempt}" for attempt in error.attempts)])
-    return f"{said}. What to do: {error.hint}" if error.hint else said
-
-
-def _logger() -> Logger:
-    import logging  # half as slow as all of the rest, and seldom needed
-
-    return logging.getLogger(__name__)
-
-
-def _unknown(kind: str, name: str, known: Sequence[str] | dict[str, str]) -> str:
-    return f"Unknown {kind}: '{name}'. Available: {', '.join(known)}"
 
 
 def _offers(name: str) -> bool:

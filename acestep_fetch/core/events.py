@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from acestep_fetch.core.plain import plain_fields
+
+ROOT_FILES: Final = "root files"  # what the component of files that lie in no folder is called
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class RunStarted(Event):
     version: str
     directory: str
     models: tuple[str, ...]
-    command: str = "get"  # or "repair"
+    command: str = "get"  # or another one that has a stream
 
 
 @dataclass(frozen=True, slots=True)

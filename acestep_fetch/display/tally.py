@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
 from acestep_fetch.core import events as ev
+from acestep_fetch.core.events import ROOT_FILES
 from acestep_fetch.display.rate import Rate
 
-ROOT_FILES: Final = "root files"  # what the engine calls the component of files that lie in no folder
 SPEED_WINDOW = 4.0  # seconds that the speed looks back
 ETA_WINDOW = 15.0  # longer, so that the remaining time does not jump about
 RECENT = 3.0  # a file that got bytes in the last seconds is busy

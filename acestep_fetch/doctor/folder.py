@@ -47,7 +47,7 @@ class FolderFacts:
 
 def look_at_folder(root: Path, note: str | None, origin: str, environ: Mapping[str, str]) -> FolderFacts:
     """Creates nothing that stays. Raises OSError where the disk cannot be asked at all."""
-    place = _existing(root)
+    place = platform.existing(root)
     refusal, locks = _try_to_write(place)
     return FolderFacts(
         root=root,
@@ -62,12 +62,6 @@ def look_at_folder(root: Path, note: str | None, origin: str, environ: Mapping[s
         nested=_has_models(root / "checkpoints"),
         others=tuple(_others(root, environ)),
     )
-
-
-def _existing(folder: Path) -> Path:
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return folder
 
 
 def _try_to_write(place: Path) -> tuple[str, bool | None]:

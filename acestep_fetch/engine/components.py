@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from acestep_fetch.catalogue import Model
 from acestep_fetch.core.errors import FetchError
+from acestep_fetch.core.events import ROOT_FILES
 from acestep_fetch.core.merge import Agreement, ComponentManifest, ManifestFile, agreement, merge_component
 from acestep_fetch.core.model import Digest, HubName, RemoteFile, RepoId, Snapshot
 from acestep_fetch.engine.recorded import Record, RecordedComponent
@@ -34,6 +35,11 @@ class Component:
 
     def __post_init__(self) -> None:
         self._files = {file.path: file for file in self.manifest.files}
+
+    @property
+    def title(self) -> str:
+        """What events call it."""
+        return self.name or ROOT_FILES
 
     @property
     def repo(self) -> RepoId:

@@ -358,7 +358,7 @@ class Run:
             return
         source = component.manifest.truth
         why = f"{component.label(path)} cannot be had ({error.message})"
-        self._context.emit(ComponentMoved(component.name or "root files", source, manifest.truth, why))
+        self._context.emit(ComponentMoved(component.title, source, manifest.truth, why))
         component.move(manifest)
         self._planner.forget(component)
         self._start(self._planner.want(component))

@@ -7,13 +7,13 @@ why the network comes in as a function that is called only when there is somethi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from acestep_fetch.catalogue import Model
 from acestep_fetch.core.errors import FetchError, LeaseError
@@ -70,10 +70,10 @@ class Session:
                 return
             if self._bundle:
                 unpacking = await asyncio.to_thread(import_module, "acestep_fetch.engine.unpacking")
-                await unpacking.unpack(self.open_works, self._bundle, self._context)
+                await self._told(lease, unpacking.unpack(self.open_works, self._bundle, self._context))
                 return
             if self._context.options.adopt_only and await self._recorded():
-                await self._adopt_recorded()
+                await self._told(lease, self._adopt_recorded())
                 return
             async with self._connect() as network, unwrapped(), asyncio.TaskGroup() as group:
                 self._select(network.select)
@@ -160,6 +160,15 @@ class Session:
                 said, told = _SAY_AGAIN, taken.done
             await asyncio.sleep(0.25)
             left, said = left - 0.25, said - 0.25
+
+    async def _told(self, lease: Lease | None, work: Coroutine[Any, Any, None]) -> None:
+        """Does work that has no network, and tells others meanwhile."""
+        async with unwrapped(), asyncio.TaskGroup() as group:
+            telling = group.create_task(self._tell_others(lease), name="progress")
+            try:
+                await work
+            finally:
+                telling.cancel()
 
     async def _tell_others(self, lease: Lease | None) -> None:
         """Writes down every now and then how far this run is, for processes that wait for it."""

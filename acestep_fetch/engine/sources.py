@@ -3,19 +3,16 @@
 A hub's resolver is metered and its content network is not. So a file is resolved once, by the first ranged request that
 needs it; the link that the answer redirects to serves all further spans, is renewed ahead of its expiry, and once when
 it is refused. Files that the resolver serves itself are simply asked for.
-
-Credentials go to the hub's own origin. A redirect to another origin travels without them, and never from https to http.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urljoin, urlsplit
 
 from acestep_fetch.core import links, pacing, scoring
 from acestep_fetch.core.budget import AHEAD, useful_connections
@@ -24,11 +21,10 @@ from acestep_fetch.core.interfaces import Body, Hub, Request, Transport
 from acestep_fetch.core.model import HubName, Snapshot
 from acestep_fetch.core.replies import span_of
 from acestep_fetch.core.retry import asked_wait, is_busy
-from acestep_fetch.core.secrecy import Secret, repeats
 from acestep_fetch.core.spans import Span
 from acestep_fetch.engine.context import Context
+from acestep_fetch.engine.redirects import REDIRECTS, redirected
 
-_REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 _LINK_REFUSED: Final = frozenset((401, 403, 410))
 _MOST_HOPS: Final = 10
 _TRIAL: Final = 1.0  # seconds for which others wait
@@ -310,8 +306,8 @@ class Source:
             body = await self._get(stack, request, asked)
         if is_busy(body.status) and (pause := asked_wait(body.status, body.headers, self._context.wall())):
             self._resolver_from = max(self._resolver_from, self._context.clock() + pause)
-        if body.status in _REDIRECTS:
-            self._remember(key, _redirected(request, body.headers.get("location", "")))
+        if body.status in REDIRECTS:
+            self._remember(key, redirected(request, body.headers.get("location", "")))
             await _drain(body)
             await stack.aclose()
             return None
@@ -322,9 +318,9 @@ class Source:
     async def _follow(self, stack: AsyncExitStack, key: tuple[str, str], request: Request, asked: Span) -> Body:
         for _ in range(_MOST_HOPS):
             body = await self._get(stack, request, asked)
-            if body.status not in _REDIRECTS:
+            if body.status not in REDIRECTS:
                 return body
-            request = _redirected(request, body.headers.get("location", ""))
+            request = redirected(request, body.headers.get("location", ""))
             self._remember(key, request)
             await _drain(body)
             await stack.aclose()
@@ -366,23 +362,6 @@ class Source:
 
 def _ranged(request: Request, asked: Span) -> Request:
     return Request(request.url, {**request.headers, "Range": asked.as_header()})
-
-
-def _redirected(request: Request, target: str) -> Request:
-    try:
-        target = urljoin(request.url, target)
-        here, there = urlsplit(request.url), urlsplit(target)
-    except ValueError:
-        raise SourceError(Failure.WRONG_REPLY, "a redirect to nowhere") from None
-    if there.scheme not in ("http", "https") or not there.netloc:
-        raise SourceError(Failure.WRONG_REPLY, "a redirect to nowhere")
-    if (here.scheme, there.scheme) == ("https", "http"):
-        raise SourceError(Failure.WRONG_REPLY, "a redirect from https to http")
-    same = (here.scheme, here.netloc) == (there.scheme, there.netloc)
-    if not same and repeats(target, request.headers):
-        raise SourceError(Failure.WRONG_REPLY, "a redirect that takes our credentials to another host")
-    kept: Mapping[str, str] = request.headers if same else {}
-    return Request(Secret(target), kept)
 
 
 async def _is_set(event: asyncio.Event, seconds: float) -> None:

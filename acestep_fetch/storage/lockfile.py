@@ -9,6 +9,7 @@ from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.lock import Lock, LockedFile, LockedModel, parse, render
 from acestep_fetch.core.model import SHA1_HEX
 from acestep_fetch.storage import platform
+from acestep_fetch.storage.handing import is_stream, put
 from acestep_fetch.storage.receipts import Receipt, write_atomically
 
 
@@ -25,9 +26,15 @@ def read_text(path: Path, where_from: str) -> bytes:
         raise UsageError(f"{path}: {exc.strerror or exc}", hint=where_from) from exc
 
 
+def lock_before(path: Path) -> Lock | None:
+    """The lock that is there; None where there is none, or what is written there goes on to somebody. Raises
+    `UsageError`."""
+    return read_lock(path) if path.exists() and not is_stream(path) else None
+
+
 def write_lock(path: Path, lock: Lock) -> None:
     """Whole or not at all. Raises `DiskError`."""
-    write_text(path, render(lock))
+    write_named(path, render(lock))
 
 
 def read_needs(path: Path) -> Needs:
@@ -41,8 +48,16 @@ def read_bundle(folder: Path) -> Bundle:
     return parse_bundle(read_text(path, "name the folder that `acestep-fetch bundle create` made"), path.name)
 
 
+def write_named(path: Path, text: str) -> None:
+    """To the file, link or device that people name (`handing.put`). Raises `DiskError`."""
+    try:
+        put(path, text.encode())
+    except OSError as exc:
+        raise platform.explain(exc, exc.filename or path) from exc
+
+
 def write_text(path: Path, text: str) -> None:
-    """Whole or not at all. Raises `DiskError`."""
+    """Whole or not at all, in place of whatever is there. Raises `DiskError`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text.encode())

@@ -280,17 +280,18 @@ def beside(target: Path) -> Iterator[Path]:
 
 def free_bytes(folder: Path) -> int:
     """Free bytes for this user on the disk that holds `folder` (which need not exist yet). Raises OSError."""
-    return shutil.disk_usage(_existing(folder)).free
+    return shutil.disk_usage(existing(folder)).free
 
 
 def longest_name(folder: Path) -> int | None:
     """Bytes that one name may have on the disk that holds `folder`; None where nobody says. Raises OSError."""
-    return (os.statvfs(_existing(folder)).f_namemax or None) if hasattr(os, "statvfs") else None
+    return (os.statvfs(existing(folder)).f_namemax or None) if hasattr(os, "statvfs") else None
 
 
-def _existing(folder: Path) -> Path:
+def existing(folder: Path) -> Path:
+    """`folder`, or the nearest folder above it that is there. Raises OSError where the disk cannot be asked."""
     place = folder.absolute()
-    while not place.exists():
+    while not place.exists() and place != place.parent:  # a drive that is not there has nothing above it
         place = place.parent
     return place
 

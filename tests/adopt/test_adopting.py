@@ -95,6 +95,17 @@ def test_what_another_program_calls_otherwise_is_found_by_its_bytes(both: Hubs, 
     assert tree_digests(out / "Repo") == tree_digests(repo)
 
 
+def test_what_is_quiet_leaves_the_folders(both: Hubs, repo: Path, tmp_path: Path) -> None:
+    old, out = tmp_path / "old", tmp_path / "out"
+    old.mkdir()
+    shutil.copy(repo / "large.bin", old)
+    some = both.run("adopt", str(old), *ONE, "--dir", str(out), "-q")
+    assert (some.returncode, some.stdout, some.stderr) == (0, "", "")
+    for _ in range(2):
+        ready = both.run("adopt", str(repo), *ONE, "--dir", str(out), "-q")
+        assert (ready.returncode, ready.stdout, ready.stderr) == (0, f"{out / 'Repo'}\n", "")
+
+
 def test_a_run_looks_there_before_it_fetches(both: Hubs, repo: Path, tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     shutil.copy(repo / "large.bin", tmp_path / "old" / "x")

@@ -310,17 +310,24 @@ def test_packing_that_was_killed_goes_on(both: Hubs, online: Path, isolated: Pat
     assert is_ready(both, isolated, REPO)
 
 
+SLOW = """
+import time
+from acestep_fetch.engine import unpacking
+real = unpacking._read
+def read(*given):
+    time.sleep(0.4)
+    return real(*given)
+unpacking._read = read
+"""
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
 def test_an_import_that_was_stopped_goes_on(
     number: int, code: int, both: Hubs, online: Path, isolated: Path, tmp_path: Path
 ) -> None:
     usb = tmp_path / "usb"
     bundled(both, online, usb)
-    slow = (
-        "import time\nfrom acestep_fetch.engine import unpacking\nreal = unpacking._read\n"
-        "def read(*given):\n    time.sleep(0.4)\n    return real(*given)\nunpacking._read = read"
-    )
-    process = both.start("bundle", "import", str(usb), "--dir", str(isolated), "--progress", "none", patch=slow)
+    process = both.start("bundle", "import", str(usb), "--dir", str(isolated), "--progress", "none", patch=SLOW)
     until(lambda: sum(p.stat().st_size for p in isolated.glob(".acestep-fetch/parts/*.journal")) > 400)
     process.send_signal(number)
     process.communicate(timeout=60)
@@ -330,6 +337,24 @@ def test_an_import_that_was_stopped_goes_on(
     copied = events(again.stdout)[-1]["bytes_fetched"]
     assert 0 < copied < SIZE - MIB
     assert is_ready(both, isolated, REPO)
+
+
+def test_who_looks_or_waits_sees_how_far_an_import_is(both: Hubs, online: Path, isolated: Path, tmp_path: Path) -> None:
+    usb = tmp_path / "usb"
+    bundled(both, online, usb)
+    process = both.start("bundle", "import", str(usb), "--dir", str(isolated), "--progress", "none", patch=SLOW)
+    lease = Layout(isolated).lease
+    until(lambda: (holder := Lease.holder(lease)) and 0 < holder.done < holder.total == SIZE)
+    seen = json.loads(done(both, "status", "--json", "--dir", isolated, code=11).stdout)["running"]
+    assert (seen["pid"], seen["models"], seen["total"]) == (process.pid, ["Repo"], SIZE)
+    assert 0 < seen["done"] < SIZE
+    over = done(both, "wait", REPO, "--timeout", "0", "--dir", isolated, code=9)
+    assert f"process {process.pid} on" in over.stderr
+    assert re.search(r"\d %", over.stderr)
+    waiter = both.start("wait", REPO, "-q", "--dir", str(isolated))
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert waiter.communicate(timeout=60) == (f"{isolated / 'Repo'}\n", "")
 
 
 def text_of(path: Path) -> str:

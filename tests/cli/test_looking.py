@@ -15,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from acestep_fetch.cli.main import main
 from acestep_fetch.engine.standing import models
 from acestep_fetch.storage.layout import Layout
-from acestep_fetch.storage.lease import Lease
+from acestep_fetch.storage.lease import Holder, Lease
+from acestep_fetch.storage.receipts import Receipt, write_receipt
 from tests.end_to_end.conftest import Hubs, hubs
 from tests.support.faults import Rule, Throttle
 from tests.support.trees import make_repo, tree_digests
@@ -119,6 +121,23 @@ def test_a_run_in_another_process_from_its_first_byte_to_its_last(pair: Hubs, tm
     assert list(layout.begun.iterdir()) == []
     again = pair.run("wait", REPO, "--timeout", "0", "-q", *where)
     assert (again.returncode, again.stdout, again.stderr) == (0, f"{out / 'large'}\n", "")
+
+
+@pytest.mark.parametrize("leaves", [True, False], ids=["and is gone", "and has more to do"])
+def test_who_makes_it_ready_at_the_last_moment_is_in_time(
+    leaves: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Between the last look at the model and the look at who is at work."""
+    layout = Layout(tmp_path / "out")
+
+    def ends(path: Path, holder: Callable[[Path], Holder | None] = Lease.holder) -> Holder | None:
+        write_receipt(layout.receipts, Receipt("main", "ACE-Step/Ace-Step1.5", {"vae": "huggingface:x"}, {}, ()))
+        return None if leaves else holder(path)
+
+    monkeypatch.setattr(Lease, "holder", staticmethod(ends))
+    with at_work(layout.root, "main"):
+        assert main(["wait", "main", "--timeout", "0", "--dir", str(layout.root)]) == 0
+    assert capsys.readouterr() == (f"{layout.final('vae')}\n", "")
 
 
 def test_what_is_dropped_is_fetched_anew_and_what_is_ready_stays(pair: Hubs, tmp_path: Path) -> None:

@@ -19,8 +19,10 @@ from acestep_fetch.cli.arguments import options_of
 from acestep_fetch.cli.commands import COMMANDS
 from acestep_fetch.cli.listing import _HEADS, table
 from acestep_fetch.core.errors import UsageError
+from acestep_fetch.core.lock import Lock
 from acestep_fetch.options import Options
 from acestep_fetch.storage.layout import Layout
+from acestep_fetch.storage.lockfile import write_lock
 from acestep_fetch.storage.receipts import Receipt, ReceiptFile, write_receipt
 from tests.cli.conftest import Ended, Run
 
@@ -244,6 +246,32 @@ def test_a_check_says_what_is_missing_and_changes_nothing(run: Run, here: Path) 
     assert everything.code == 11
     assert "acestep-v15-base" in everything.err
     assert "acestep-v15-small" not in everything.err  # no hub has it: nobody can wait for that
+
+
+@pytest.mark.parametrize(
+    ("more", "offline", "code", "said"),
+    [
+        (["--offline"], "", 11, "acestep-v15-sft: not ready in"),
+        ([], "1", 11, "acestep-v15-sft: not ready in"),
+        (["--lock", "empty.lock"], "", 12, "empty.lock does not have it"),
+    ],
+    ids=["flag", "variable", "lock"],
+)
+def test_a_check_of_what_may_not_be_fetched_says_that_it_is_not_ready(
+    more: list[str], offline: str, code: int, said: str, run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_main = Receipt("main", "ACE-Step/Ace-Step1.5", {"main": "huggingface:x"}, {}, ())
+    write_receipt(Layout(here / "checkpoints").receipts, is_main)  # so one of the two is ready
+    write_lock(here / "empty.lock", Lock())
+    monkeypatch.setenv("HF_HUB_OFFLINE", offline or "0")
+    command = ["--check", "-q", "--model", "acestep-v15-sft", *more]
+    ended = run(*command)
+    assert (ended.code, ended.out) == (code, "")
+    assert said in ended.err
+    told = run(*command, "--json")
+    first, *_, error, last = [json.loads(line) for line in told.out.splitlines()]
+    assert (first["event"], error["event"], last["event"]) == ("start", "error", "summary")
+    assert told.code == error["exit_code"] == last["exit_code"] == code
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252", "latin-1"])

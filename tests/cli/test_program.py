@@ -220,6 +220,57 @@ def test_a_stream_without_room_is_told(tmp_path: Path) -> None:
     assert "the output was not written: No space left on device" in ended.stderr
 
 
+NOWHERE = ("--hf-endpoint", "http://127.0.0.1:9", "--ms-endpoint", "http://127.0.0.1:9")
+
+
+@full
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["adopt", ".", *NOWHERE], 5), (["bundle", "import", "nowhere"], 2)],
+    ids=["adopt", "import"],
+)
+def test_a_stream_without_room_is_told_by_whoever_has_one(arguments: list[str], code: int, tmp_path: Path) -> None:
+    command = [*STARTS[0], *arguments, "--progress", "json"]
+    with FULL.open("w") as stdout:
+        ended = subprocess.run(
+            command, stdout=stdout, stderr=subprocess.PIPE, text=True, cwd=tmp_path, timeout=60, check=False
+        )
+    assert ended.returncode == code, ended.stderr
+    assert "the output was not written: No space left on device" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["adopt", "--bogus"], 2, "--bogus"),
+        (["adopt", ".", "--json"], 2, "exclude each other"),
+        (["adopt", ".", *NOWHERE], 5, "no hub could be asked"),
+        (["bundle", "import", "."], 2, "bundle.json"),
+    ],
+    ids=["a wrong flag", "two answers", "no hub", "no bundle"],
+)
+def test_whoever_has_a_stream_ends_it_with_a_summary(
+    arguments: list[str], code: int, said: str, tmp_path: Path
+) -> None:
+    ended = start(["sh", "-c"], 'cd "$0" && exec "$@"', str(tmp_path), *STARTS[0], *arguments, "--progress", "json")
+    lines = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert [line["event"] for line in lines].count("summary") == 1
+    assert (lines[0]["event"], lines[0]["command"]) == ("start", arguments[0])
+    assert (lines[-1]["event"], lines[-1]["exit_code"], ended.returncode) == ("summary", code, code)
+    assert said in lines[-1]["error"]
+    assert said in ended.stderr, "people are told, too"
+
+
+def test_a_reader_that_goes_away_makes_no_success_of_a_failure(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [*STARTS[0], "adopt", str(tmp_path), "--json", *NOWHERE, "--dir", str(tmp_path / "out")]
+    ended = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    os.close(write)
+    assert ended.returncode == 5, ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_a_closed_output_is_no_traceback(tmp_path: Path) -> None:
     ended = start(["sh", "-c"], f'cd "{tmp_path}" && exec "{sys.executable}" -m acestep_fetch list >&-')
     assert (ended.returncode, ended.stderr) == (0, "")

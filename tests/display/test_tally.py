@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from acestep_fetch.core import events as ev
-from acestep_fetch.display.tally import ROOT_FILES, Phase, Tally
+from acestep_fetch.core.events import ROOT_FILES
+from acestep_fetch.display.tally import Phase, Tally
 
 GB = 10**9
 

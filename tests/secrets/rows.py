@@ -272,7 +272,7 @@ BREAKS: Final = (
     "acestep_fetch.hubs.account:Account.token_for@3",
     "acestep_fetch.hubs.huggingface:HuggingFace._ask",
     "acestep_fetch.engine.sources:Source._remember",
-    "acestep_fetch.engine.sources:_redirected",
+    "acestep_fetch.engine.redirects:redirected",
     "acestep_fetch.engine.sources:Source._refusal",
     "acestep_fetch.engine.blame:Blame.failed",
 )
