@@ -54,8 +54,8 @@ def parse_needs(text: str | bytes, name: str) -> Needs:
 def _lacking(path: str, pairs: Iterable[Iterable[int]], size: int) -> tuple[Span, ...]:
     """In order, and each byte once: so they are laid out, and read again."""
     spans = tuple(SpanSet(Span(*map(int, pair)) for pair in pairs))
-    if spans and spans[-1].stop > size:
-        raise ValueError(f"{path} has no byte {spans[-1].stop - 1}")
+    if any(span.stop > size for span in spans):
+        raise ValueError(f"{path} has no such bytes")
     return spans
 
 
@@ -99,10 +99,6 @@ class Bundle:
     lock: Lock
     contents: tuple[Content, ...]
     volumes: tuple[Volume, ...]
-
-    @property
-    def is_written(self) -> bool:
-        return all(volume.sha256 for volume in self.volumes)
 
     def with_digest(self, volume: int, sha256: str) -> Bundle:
         volumes = list(self.volumes)
@@ -165,7 +161,7 @@ def parse_bundle(text: str | bytes, name: str) -> Bundle:
     try:
         volumes = tuple(_volume(row) for row in rows["volumes"])
         contents = tuple(_content(row, volumes) for row in rows["contents"])
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as exc:
+    except (ValueError, TypeError, KeyError) as exc:
         hint = "copy it once more, or make it anew with: acestep-fetch bundle create"
         raise UsageError(f"{name}: this is no bundle ({exc!r})", hint=hint) from None
     return Bundle(lock, contents, volumes)

@@ -123,7 +123,7 @@ class Publisher:
             await self._context.on_disk(final, staging.publish, staged, final, list(component.staged))
             component.published = True
         files = component.manifest.files
-        name, size = component.name or "root files", component.manifest.size
+        name, size = component.title, component.manifest.size
         self._context.emit(ComponentReady(name, len(files), size, component.fetched))
 
     async def begin(self, works: Sequence[ModelWork]) -> None:

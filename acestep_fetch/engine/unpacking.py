@@ -63,6 +63,7 @@ class _Unpacking:
         for component in components:
             await examine(component, self._known, self._context)
         self._plan(components)
+        await self._publisher.begin(self._works)
         for component in components:
             await self._publisher.copy_known(component, self._known)
             self._planner.want(component)
