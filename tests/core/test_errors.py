@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from acestep_fetch.core import errors
-from acestep_fetch.core.errors import Failure, FetchError, SourceError, UsageError
+from acestep_fetch.core.errors import Failure, FetchError, SourceError, StoppedError, StuckError, UsageError
 
 EXIT_CODES = {
     "FetchError": ("failure", 1, False),
@@ -50,8 +50,27 @@ def test_an_error_keeps_its_facts_apart_from_its_message() -> None:
 def test_a_failed_request_says_only_what_the_server_said() -> None:
     error = SourceError(Failure.BUSY, "429")
     assert (error.failure, error.message, error.retry_after, error.of_resolver) == (Failure.BUSY, "429", None, False)
-    told = SourceError(Failure.BUSY, "429", retry_after=3.0, of_resolver=True)
-    assert (told.retry_after, told.of_resolver) == (3.0, True)
+    told = SourceError(Failure.BUSY, "429", hint="later", retry_after=3.0, of_resolver=True)
+    assert (told.hint, told.retry_after, told.of_resolver) == ("later", 3.0, True)
+
+
+def test_no_text_of_an_error_has_a_secret() -> None:
+    secret = "hf_" + "aB3" * 9
+    error = FetchError(secret, hint=secret, attempts=[secret])
+    assert not any(
+        secret in text for text in (str(error), repr(error), error.message, error.hint or "", *error.attempts)
+    )
+
+
+def test_errors_with_words_of_their_own_say_what_to_do() -> None:
+    stuck, stopped = StuckError("it stood still"), StoppedError()
+    assert (
+        (stuck.message, stopped.message) == (str(stuck), str(stopped)) == ("it stood still", "the download was stopped")
+    )
+    assert all(
+        "what is there is kept" in (e.hint or "") or "what has arrived is kept" in (e.hint or "")
+        for e in (stuck, stopped)
+    )
 
 
 def test_what_nobody_said_is_not_there() -> None:

@@ -6,6 +6,7 @@ from dataclasses import MISSING, fields
 
 from acestep_fetch.core import events
 from acestep_fetch.core.events import Event
+from acestep_fetch.core.model import HubName
 
 # Name -> fields; in brackets those that may be left out. A name or field that goes breaks somebody's script.
 STREAM = {
@@ -50,7 +51,22 @@ def test_the_stream_keeps_its_names_and_fields() -> None:
 
 
 def test_what_was_not_said_is_nothing() -> None:
-    plan = events.PlanMade((), 0, 0, 0, 0, 0, 0, {})
-    assert plan.shared == 0
-    end = events.RunFinished(0, {}, 0, 0, 0, 0, {}, 0.0)
-    assert (end.error, end.hint, end.attempts) == (None, None, ())
+    kinds = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)]
+    said = {(kind, f.name): f.default for kind in kinds for f in fields(kind) if f.default is not MISSING}
+    assert said.pop((events.RunStarted, "command")) == "get"
+    assert said.pop((events.ComponentReady, "fetched")) is True
+    assert all(default in (0, None, ()) for default in said.values()), said
+
+
+def test_an_event_is_an_object_of_json_with_its_name_first() -> None:
+    event = events.FileVerified("vae/x", 3, "sha256:ab", {HubName.MODELSCOPE: 3}, 0.12345)
+    assert list(event.to_dict().items()) == [
+        ("event", "file_done"),
+        ("path", "vae/x"),
+        ("size", 3),
+        ("digest", "sha256:ab"),
+        ("by_source", {"modelscope": 3}),
+        ("seconds", 0.123),
+        ("held", 0),
+        ("copied", 0),
+    ]
