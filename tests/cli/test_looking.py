@@ -230,3 +230,11 @@ def test_who_waits_can_be_stopped(pair: Hubs, tmp_path: Path) -> None:
     waiter.send_signal(signal.SIGINT)
     out, err = waiter.communicate(timeout=30)
     assert (waiter.returncode, out, err) == (130, "", "")
+
+
+@pytest.mark.parametrize("command", ["list", "status", "verify", "sums", "clean", "repair", "wait main", "plan"])
+def test_a_file_in_the_folders_place_is_an_error_of_the_disk(command: str, run: Run, here: Path) -> None:
+    (here / "models").write_text("not a folder")
+    ended = run(*command.split(), "--dir", "models")
+    assert ended.code == 8
+    assert f"{here / 'models'} is a file, not a folder\n  → choose the checkpoints folder with --dir\n" in ended.err
