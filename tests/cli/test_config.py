@@ -127,3 +127,14 @@ def test_it_is_quick_and_imports_little(here: Path) -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=True)
     assert ended.stdout == "False\n"
+
+
+@pytest.mark.parametrize("which", ["hf-endpoint", "ms-endpoint"])
+def test_a_wrong_endpoint_is_named_by_who_said_it(run: Run, which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = run("plan", f"--{which}", f"ftp://me:{SECRET}@x")
+    assert ended.code == 2
+    assert ended.err.startswith(f"acestep-fetch: --{which}: this is no address of a hub\n")
+    assert SECRET not in ended.err
+    ours = f"ACESTEP_FETCH_{which.upper().replace('-', '_')}"
+    monkeypatch.setenv(ours, "https://x:port")
+    assert run("plan").err.startswith(f"acestep-fetch: {ours}: this is no address of a hub\n")
