@@ -50,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
     if given.diff:
         print_text("".join(f"{line}\n" for line in changes(old or Lock(), new)))
     if old is not None and not given.update:
-        refuse_changes(path, old, new)
+        refuse_changes(path, old, new, shown=given.diff)
         new = old  # a digest more of the same bytes is no reason to touch it
     elif new != old and not (given.diff and not given.update):
         write_lock(path, new)
