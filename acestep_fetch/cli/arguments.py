@@ -68,10 +68,12 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
         given = super().parse_args(args)
+        showing = [setting for setting in fields(Showing) if setting.name in given]
+        if not showing:
+            return given  # a broken file is no concern of `version`, which a report about it needs
         told = {BY_KEY[key].dest: said.value for key, said in _told(given, Scope.SCREEN).items()}
-        for setting in fields(Showing):
-            if setting.name in given:
-                setattr(given, setting.name, told.get(setting.name, setting.default))
+        for setting in showing:
+            setattr(given, setting.name, told.get(setting.name, setting.default))
         return given
 
 

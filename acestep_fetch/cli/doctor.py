@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from acestep_fetch.cli.arguments import add_folder, add_offline, command_parser, options_of, origin_of
+from acestep_fetch.cli.arguments import add_folder, add_json, add_offline, command_parser, options_of, origin_of
 from acestep_fetch.cli.results import print_document
 from acestep_fetch.core.errors import IncompleteError
 from acestep_fetch.display.units import one_line, plural
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     add_folder(top)
     top.add_argument("--fix", action="store_true", help="mend what needs no network and can do no harm")
     add_offline(top)
-    top.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    add_json(top)
     top.add_argument("--report", metavar="FILE", help="also write all of it into FILE, without secrets")
     top.add_argument(
         "--ca-bundle", metavar="FILE", help="believe the certificates in FILE and no others, as `get` does"

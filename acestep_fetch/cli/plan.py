@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from acestep_fetch.cli.arguments import (
     add_adoption,
     add_folder,
+    add_json,
     add_lock,
     add_selection,
     add_setting,
@@ -45,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     add_setting(top, "min-free")
     add_adoption(top)
     top.add_argument("-f", "--force", action="store_true", help="as if nothing were there")
-    top.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    add_json(top)
     top.add_argument("-q", "--quiet", action="store_true", help="no word about --for-gpu's choice")
     top.add_argument("-v", "--verbose", action="store_true", help="every decision")
     return top

@@ -172,7 +172,7 @@ def _keys(source: Source, text: str) -> dict[str, Entry] | None:
 def _entry(source: Source, key: str, value: object, line: int | None) -> Entry:
     place = f"{source.shown}:{line}" if line else str(source.shown)
     if key not in BY_KEY:
-        raise _unknown(place, key, list(BY_KEY))
+        raise _unknown(place, key, list(BY_KEY), _nicknames())
     _refuse(source, BY_KEY[key], f"{place}: {key}")
     many = BY_KEY[key].kind is Kind.MANY
     texts = [_text_of(part) for part in value] if many and isinstance(value, list) else [_text_of(value)]
@@ -205,12 +205,22 @@ def _lines(text: str, table: str) -> dict[str, int]:
 # -- both -----------------------------------------------------------------------------------------------------------
 
 
-def _unknown(place: str, name: str, known: list[str]) -> UsageError:
+def _unknown(place: str, name: str, known: list[str], nicknames: Mapping[str, str] | None = None) -> UsageError:
+    """`nicknames` are other names for those that are `known`."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    return UsageError(f"{place}: there is no setting {name}", hint=f"{hint}there are {', '.join(known)}")
+    meant = {each: each for each in known} | dict(nicknames or {})
+    close = get_close_matches(name.lower().replace("_", "-") if nicknames else name, meant, n=1)
+    hint = f"did you mean {meant[close[0]]}?" if close else f"there are {', '.join(known)}"
+    return UsageError(f"{place}: there is no setting {name}", hint=hint)
+
+
+def _nicknames() -> dict[str, str]:
+    """What keys are called elsewhere: as flags of other programs, and in Python."""
+    found = {
+        setting.field.replace("_", "-"): setting.key for setting in SETTINGS if setting.field not in ("", "models")
+    }
+    return found | {alias.lstrip("-"): setting.key for setting in SETTINGS for alias in setting.aliases}
 
 
 def _refuse(source: Source, setting: Setting, place: str) -> None:

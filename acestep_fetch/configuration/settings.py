@@ -196,7 +196,8 @@ SETTINGS: Final = (
     ),
     Setting("only-source", "ask this one and no other: not a packet goes to the other", parse_source, "SOURCE", "only"),
     Setting(
-        "hf-endpoint", "a mirror, or your own hub, in place of Hugging Face", parse_endpoint, "URL", "huggingface_endpoint",
+        "hf-endpoint", "a mirror, or your own hub, in place of Hugging Face", parse_endpoint, "URL",
+        "huggingface_endpoint",
         # what a variable of others says is judged by the hub's own module, and only where it is asked
         folder=_ONLY_OWN, default="https://huggingface.co", foreign=(Variable("HF_ENDPOINT", str),),
     ),

@@ -18,6 +18,7 @@ import pytest
 from acestep_fetch.engine.standing import models
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.lease import Lease
+from tests.cli.conftest import Run
 from tests.end_to_end.conftest import Hubs, hubs
 from tests.support.faults import Rule, Throttle
 from tests.support.trees import make_repo, tree_digests
