@@ -10,7 +10,7 @@ from typing import Final
 
 from acestep_fetch.cli.arguments import add_folder, add_json, command_parser, options_of
 from acestep_fetch.cli.results import print_document
-from acestep_fetch.display.units import one_line, percent, size
+from acestep_fetch.display.units import cut, one_line, percent, size
 from acestep_fetch.engine.standing import ComponentState, ModelState, State, models
 from acestep_fetch.options import Options
 from acestep_fetch.storage.layout import Layout, choose_folder
@@ -70,7 +70,7 @@ def table(rows: Sequence[tuple[str, ...]], room: int) -> Iterator[str]:
             row[column].rjust(widths[column]) if _HEADS[column] in _RIGHT else row[column].ljust(widths[column])
             for column in columns[:-1]
         ]
-        yield "  ".join([*cells, row[-1]])[:room].rstrip()
+        yield cut("  ".join([*cells, row[-1]]), room).rstrip()
 
 
 def state_of(state: State, held: int, size: int) -> str:
