@@ -101,9 +101,13 @@ def _flushed(code: int) -> int:
 
 def say(error: FetchError) -> None:
     """One line for what happened, one for each thing that was tried, one for what to do next; on stderr."""
+    from acestep_fetch.cli.columns import columns
+    from acestep_fetch.display.units import wrap
+
     lines = [f"acestep-fetch: {error.message}", *(f"  tried: {attempt}" for attempt in error.attempts)]
     if error.hint:
         lines.append(f"  → {error.hint}")
+    lines = [part for line in lines for part in wrap(line, columns(sys.stderr), "    ")]
     encoding = sys.stderr.encoding or "ascii"
     for line in lines:
         print(line.encode(encoding, "replace").decode(encoding), file=sys.stderr)

@@ -18,6 +18,7 @@ from acestep_fetch.display.glyphs import Glyphs
 from acestep_fetch.display.layout import Row
 from acestep_fetch.display.prose import Line
 from acestep_fetch.display.sink import Sink
+from acestep_fetch.display.units import wrap
 
 _STYLES: Final = {
     "good": ("green", ""),
@@ -79,11 +80,13 @@ class Screen:
         glyphs = self._glyphs
         signs = {"good": glyphs.good, "bad": glyphs.bad, "warn": glyphs.warn, "hint": f"  {glyphs.arrow}"}
         sign_style, style = _STYLES.get(line.kind, ("", ""))
-        text = Text(line.text, style, overflow="fold")
+        sign = signs.get(line.kind, "")
+        room = self._console.width - (len(sign) + 1 if sign else 0)
+        text = Text("\n".join(wrap(line.text, room)), style, overflow="fold")
         if line.kind not in signs:
             return text
         table = Table.grid(padding=(0, 1, 0, 0))
-        table.add_row(Text(signs[line.kind], sign_style, no_wrap=True), text)
+        table.add_row(Text(sign, sign_style, no_wrap=True), text)
         return table
 
 

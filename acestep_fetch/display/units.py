@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+_UNIT: Final = re.compile(r"(?<=\d) (?=(?:[kMGT]?i?B|%|ms|s|min|h)(?:/s)?(?![\w-]))")
 _UNITS: Final = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
@@ -99,6 +102,18 @@ def plural(count: int, noun: str) -> str:
 def one_line(text: str) -> str:
     """`text` without anything a terminal would act on: newlines, escapes, direction marks. For foreign text."""
     return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text).strip()
+
+
+def wrap(text: str, width: int, indent: str = "") -> list[str]:
+    """`text` in lines of at most `width` characters, but for words that are longer (a path is not torn apart); all but
+    the first are indented. A figure stays with its unit."""
+    if len(text) <= width:
+        return [text]
+    kept = _UNIT.sub("\xa0", text)  # no space for textwrap
+    lines = textwrap.wrap(
+        kept, max(width, len(indent) + 20), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return [line.replace("\xa0", " ") for line in lines] or [text]
 
 
 def cut(text: str, width: int, ellipsis: str = "…") -> str:
