@@ -49,7 +49,7 @@ def _locked(
     model: Model, listed: Listed, order: tuple[HubName, HubName], known: _Known, context: Context
 ) -> LockedModel:
     if not listed.snapshots:
-        raise listed.error(model.repo)
+        raise listed.error(model)
     for hub, error in listed.refusals.items():
         context.emit(Note("warning", f"{model.name}: {hub.title} is not in the lock: {error.message}"))
     work = ModelWork(model)

@@ -118,7 +118,7 @@ class Run:
         options = self._context.options
         try:
             if not listed.snapshots:
-                raise listed.error(work.model.repo)
+                raise listed.error(work.model)
             build_components(work, listed, choice.order, self._context)
         except NotFoundError as error:
             if work.record:

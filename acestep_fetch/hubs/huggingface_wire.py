@@ -155,7 +155,9 @@ def listing_error(
     code, text = complaint(headers, body)
     token_hint = f"if you may see {page}, log in with `hf auth login` or set HF_TOKEN"
     if code == "RevisionNotFound":
-        return NotFoundError(f"{TITLE}: {repo} has no revision {revision!r}", hint=f"{page} lists its revisions")
+        return NotFoundError(
+            f"{TITLE}: {repo} has no revision {revision!r}", hint=f"{page} lists its revisions", of_revision=True
+        )
     if code == "GatedRepo":
         return AccessError(
             f"{TITLE}: {repo} is gated", hint=f"accept its terms at {page}, then set HF_TOKEN to your token"
