@@ -9,8 +9,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import IO, Final, cast
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
+from rich.control import Control
 from rich.live import Live
+from rich.segment import ControlType
 from rich.table import Table
 from rich.text import Text
 
@@ -50,7 +53,18 @@ class Screen:
         except OSError:
             columns = rows = 0
         self._console.size = (max(20, columns or 80), rows or 24)
+        if self._live is not None:
+            self._take_up_folds(self._console.width)
         return self._console.width, self._console.height
+
+    def _take_up_folds(self, width: int) -> None:
+        """A terminal that has become narrower folds what stands in it: the block takes more lines than rich knows of,
+        and those would stay behind. (The few terminals that cut lines instead lose as many lines above the block.)"""
+        folds = sum(max(0, -(-sum(cell_len(span.text) for span in row) // width) - 1) for row in self._shown)
+        if folds:
+            up = [(ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2)] * folds
+            self._console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2), *up))
+            self._shown = ()  # so that it is drawn again, whatever it has to say
 
     def scroll(self, lines: Sequence[Line]) -> None:
         """Prints lines above the block."""
@@ -72,6 +86,7 @@ class Screen:
     def clear(self) -> None:
         """Takes the block away and gives the cursor back."""
         if self._live is not None:
+            self.measure()
             self._live.stop()
             self._live = None
 
