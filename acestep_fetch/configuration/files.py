@@ -166,7 +166,8 @@ def _keys(source: Source, text: str) -> dict[str, Entry] | None:
         if not isinstance(document, dict):
             return None
     lines = _lines(text, _TABLE if in_pyproject else "")
-    return {key: _entry(source, key, value, lines.get(key)) for key, value in document.items()}
+    entries = {key: _entry(source, key, value, lines.get(key)) for key, value in document.items()}
+    return {key: entry for key, entry in entries.items() if entry.texts != ("",)}  # as a variable is unset
 
 
 def _entry(source: Source, key: str, value: object, line: int | None) -> Entry:
