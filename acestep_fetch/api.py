@@ -293,7 +293,9 @@ def _locked_records(options: Options, models: Sequence[Model]) -> dict[str, Reco
     if options.lock is None:
         return {}
     if options.revision:
-        raise UsageError("--revision and a lock exclude each other", hint="the lock names the commits already")
+        raise UsageError(
+            "--revision and a lock exclude each other", hint="leave out --revision: the lock names the commits already"
+        )
     lock, records = read_lock(options.lock), dict[str, Record | None]()
     for model in models:
         found = lock.find(model.name)

@@ -244,7 +244,8 @@ def _for_gpu(asked: Said, every: Said | None, *, quiet: bool) -> tuple[str, ...]
     """The models that ``--for-gpu`` stands for; the rule that chose them is told on stderr."""
     if every and every.value:
         raise UsageError(
-            f"{every.origin} and {asked.origin} exclude each other", hint="--all has the models for every GPU"
+            f"{every.origin} and {asked.origin} exclude each other",
+            hint="leave out one of them: --all has the models for every GPU",
         )
     from acestep_fetch.cli.explaining import explanation
     from acestep_fetch.engine.gpu import recommend

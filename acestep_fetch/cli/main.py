@@ -55,7 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if exc.filename is not None:  # no fault of the output's
             raise
         _drop_output()
-        say(DiskError(f"the output could not be written: {exc.strerror}", hint="where does stdout lead?"))
+        say(
+            DiskError(
+                f"the output could not be written: {exc.strerror}",
+                hint="see where stdout leads: to a full disk, or to a file that cannot be written?",
+            )
+        )
         return DiskError.exit_code
 
 

@@ -100,7 +100,7 @@ def fields_of(found: Mapping[str, Said]) -> dict[str, object]:
         if "token" in found:
             raise UsageError(
                 f"{found['token'].origin} and {found['token-file'].origin} exclude each other",
-                hint="give the file: it stays out of `ps`",
+                hint="keep the file, which stays out of `ps`, and leave out the other",
             )
         named["token"] = _token_in(found["token-file"])
     return {name: value for name, value in named.items() if value is not None}
@@ -252,12 +252,18 @@ def _text(source: Source) -> str | None:
         with source.file.open("rb") as opened:
             data = opened.read(_MOST + 1)
         if len(data) > _MOST:
-            raise UsageError(f"{source.shown}: it is larger than {_MOST >> 20} MiB", hint="is it the right file?")
+            raise UsageError(
+                f"{source.shown}: it is larger than {_MOST >> 20} MiB",
+                hint="settings take a few lines: see that it is the right file",
+            )
         return data.decode("utf-8")
     except OSError as exc:
         if source.is_of_others:
             return None
-        raise UsageError(f"{source.shown}: {exc.strerror or 'cannot be read'}", hint="may you read it?") from None
+        raise UsageError(
+            f"{source.shown}: {exc.strerror or 'cannot be read'}",
+            hint="give yourself the right to read it, or move it away",
+        ) from None
     except UnicodeDecodeError:
         if source.is_of_others:
             return None

@@ -99,7 +99,8 @@ class Run:
             self._build(work, listed[work], choice)
         if not self._works:
             raise NotFoundError(
-                "no hub has any of the models", hint="do HF_ENDPOINT and MODELSCOPE_ENDPOINT name hubs?"
+                "no hub has any of the models",
+                hint="see that the endpoints lead to hubs: `acestep-fetch config show --origin`",
             )
         await self._prepare(listed)
         if self._sources:

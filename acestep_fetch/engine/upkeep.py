@@ -80,7 +80,8 @@ def recorded(layout: Layout, names: Sequence[str]) -> list[Receipt]:
             )
     if not receipts:
         raise IncompleteError(
-            f"no model was ever completed in {layout.root}", hint="choose the checkpoints folder with --dir"
+            f"no model was ever completed in {layout.root}",
+            hint="choose the checkpoints folder with --dir, or fetch the main model into it: acestep-fetch",
         )
     return [receipt for receipt in receipts if not names or receipt.model in names]
 

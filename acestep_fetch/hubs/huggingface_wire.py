@@ -165,7 +165,9 @@ def listing_error(
     if code == "RepoNotFound" or (status == 401 and not code and "Invalid credentials" not in text):
         return NotFoundError(f"{TITLE}: {repo} is missing or private", hint=token_hint)
     if text.startswith("Access to this resource is disabled"):
-        return AccessError(f"{TITLE}: access to {repo} is disabled", hint="try the other hub")
+        return AccessError(
+            f"{TITLE}: access to {repo} is disabled", hint="try the other hub (--prefer-source modelscope)"
+        )
     if status in (404, 410):
         return NotFoundError(f"{TITLE}: {repo} at {revision!r} is missing", hint=token_hint)
     if status in (401, 403, 451):
