@@ -123,10 +123,11 @@ def relocked(path: Path, options: Options, listener: Listener | None = None) -> 
     return run_async(_listed(path, options, listener))
 
 
-def written(path: Path, old: Lock | None, new: Lock, *, update: bool) -> Lock:
-    """What is at `path` after `relocked` has said `old` and `new`, and `lock` is asked to `update` it or not."""
+def written(path: Path, old: Lock | None, new: Lock, *, update: bool, shown: bool = False) -> Lock:
+    """What is at `path` after `relocked` has said `old` and `new`, and `lock` is asked to `update` it or not. `shown`:
+    what differs was told already."""
     if old is not None and not update:
-        refuse_changes(path, old, new)
+        refuse_changes(path, old, new, shown=shown)
         return old  # a digest more of the same bytes is no reason to touch it
     if new != old:
         write_lock(path, new)
@@ -295,7 +296,9 @@ def _locked_records(options: Options, models: Sequence[Model]) -> dict[str, Reco
     if options.lock is None:
         return {}
     if options.revision:
-        raise UsageError("--revision and a lock exclude each other", hint="the lock names the commits already")
+        raise UsageError(
+            "--revision and a lock exclude each other", hint="leave out --revision: the lock names the commits already"
+        )
     lock, records = read_lock(options.lock), dict[str, Record | None]()
     for model in models:
         found = lock.find(model.name)

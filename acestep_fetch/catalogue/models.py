@@ -112,7 +112,8 @@ class Catalogue:
             )
         if known is None and (reason := why_unsafe(repo.name)):
             raise UsageError(
-                f"{repo} cannot become a folder here: its name {reason}", hint="ask its owner for another name"
+                f"{repo} cannot become a folder here: its name {reason}",
+                hint="no disk could hold that folder everywhere: choose another repository",
             )
         return known or Model(repo.name, repo)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from acestep_fetch.catalogue.models import MAIN
 from acestep_fetch.cli.arguments import (
     add_folder,
+    add_json,
     add_output,
     add_selection,
     add_sources,
@@ -56,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     add_selection(top)
     add_folder(top)
     add_sources(top)
-    top.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    add_json(top)
     add_output(top)
     return top
 

@@ -68,10 +68,12 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
         given = super().parse_args(args)
+        showing = [setting for setting in fields(Showing) if setting.name in given]
+        if not showing:
+            return given  # a broken file is no concern of `version`, which a report about it needs
         told = {BY_KEY[key].dest: said.value for key, said in _told(given, Scope.SCREEN).items()}
-        for setting in fields(Showing):
-            if setting.name in given:
-                setattr(given, setting.name, told.get(setting.name, setting.default))
+        for setting in showing:
+            setattr(given, setting.name, told.get(setting.name, setting.default))
         return given
 
 
@@ -245,7 +247,8 @@ def _for_gpu(asked: Said, every: Said | None, *, quiet: bool) -> tuple[str, ...]
     """The models that ``--for-gpu`` stands for; the rule that chose them is told on stderr."""
     if every and every.value:
         raise UsageError(
-            f"{every.origin} and {asked.origin} exclude each other", hint="--all has the models for every GPU"
+            f"{every.origin} and {asked.origin} exclude each other",
+            hint="leave out one of them: --all has the models for every GPU",
         )
     from acestep_fetch.cli.explaining import explanation
     from acestep_fetch.engine.gpu import recommend

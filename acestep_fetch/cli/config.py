@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from acestep_fetch.cli.arguments import Showing, command_parser
+from acestep_fetch.cli.columns import columns, print_folded
 from acestep_fetch.cli.results import print_document
 from acestep_fetch.configuration.files import Source, everything, fields_of, remarks, sources
 from acestep_fetch.configuration.layers import Said, resolve
@@ -105,8 +106,12 @@ def _text(value: Any) -> str:
 
 def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    room = columns(sys.stdout)
+    if len(widths) > 2 and sum(widths) + 4 > room:  # a long value would push the origins of all others away
+        widths[1] = max(12, min(widths[1], room - widths[0] - 30))
     for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        print_folded(line, " " * (widths[0] + 2))
 
 
 def _paths(given: argparse.Namespace) -> int:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from acestep_fetch.cli.arguments import add_folder, add_offline, command_parser, options_of, origin_of
+from acestep_fetch.cli.arguments import add_folder, add_json, add_offline, command_parser, options_of, origin_of
+from acestep_fetch.cli.columns import print_folded
 from acestep_fetch.cli.results import print_document
 from acestep_fetch.core.errors import IncompleteError
 from acestep_fetch.display.units import one_line, plural
 from acestep_fetch.doctor.checkup import examine
 from acestep_fetch.doctor.findings import Finding, Level
 from acestep_fetch.doctor.mending import Removal, mend
-from acestep_fetch.doctor.report import line, report
+from acestep_fetch.doctor.report import INDENT, line, report
 from acestep_fetch.options import expanded
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.layout import Layout, choose_folder
@@ -32,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     add_folder(top)
     top.add_argument("--fix", action="store_true", help="mend what needs no network and can do no harm")
     add_offline(top)
-    top.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    add_json(top)
     top.add_argument("--report", metavar="FILE", help="also write all of it into FILE, without secrets")
     top.add_argument(
         "--ca-bundle", metavar="FILE", help="believe the certificates in FILE and no others, as `get` does"
@@ -50,7 +52,8 @@ def run(arguments: Sequence[str]) -> int:
     for finding in examine(options, origin=origin_of(given, "dir"), offline=options.offline):
         findings.append(finding)
         if not given.json:
-            print(one_line(line(finding)), flush=True)
+            print_folded(one_line(line(finding)), " " * INDENT)
+            sys.stdout.flush()
     if given.json:
         print_document("doctor", _document(root, findings, fixed))
     if given.report:

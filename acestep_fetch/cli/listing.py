@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from acestep_fetch.cli.arguments import add_folder, add_json, command_parser, options_of
+from acestep_fetch.cli.columns import columns
 from acestep_fetch.cli.results import print_document
-from acestep_fetch.display.units import one_line, percent, size
+from acestep_fetch.display.units import cut, one_line, percent, size
 from acestep_fetch.engine.standing import ComponentState, ModelState, State, models
 from acestep_fetch.options import Options
 from acestep_fetch.storage.layout import Layout, choose_folder
@@ -49,8 +49,7 @@ def print_models(options: Options, *, installed: bool = False) -> int:
     layout = Layout(choose_folder(options.directory)[0])
     chosen = _chosen(layout, installed=installed)
     if chosen:
-        room = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 10_000
-        for line in table([_HEADS, *_rows(chosen)], room):
+        for line in table([_HEADS, *_rows(chosen)], columns(sys.stdout)):
             print(line)
         print()
     print(f"folder: {layout.root}{'' if chosen else ', without any model'}")
@@ -60,17 +59,17 @@ def print_models(options: Options, *, installed: bool = False) -> int:
 
 def table(rows: Sequence[tuple[str, ...]], room: int) -> Iterator[str]:
     """Lines of at most `room` characters; where that is little, columns are left out."""
-    columns = list(range(len(_HEADS)))
-    widths = [max(len(row[column]) for row in rows) for column in columns]
+    shown = list(range(len(_HEADS)))
+    widths = [max(len(row[column]) for row in rows) for column in shown]
     for head in _FIRST_TO_GO:
-        if sum(widths[column] + 2 for column in columns[:-1]) + min(_LAST, widths[-1]) > room:
-            columns.remove(_HEADS.index(head))
+        if sum(widths[column] + 2 for column in shown[:-1]) + min(_LAST, widths[-1]) > room:
+            shown.remove(_HEADS.index(head))
     for row in rows:
         cells = [
             row[column].rjust(widths[column]) if _HEADS[column] in _RIGHT else row[column].ljust(widths[column])
-            for column in columns[:-1]
+            for column in shown[:-1]
         ]
-        yield "  ".join([*cells, row[-1]])[:room].rstrip()
+        yield cut("  ".join([*cells, row[-1]]), room).rstrip()
 
 
 def state_of(state: State, held: int, size: int) -> str:

@@ -49,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
         print_text("".join(f"{line}\n" for line in changes(old or Lock(), new)))
     writes = given.update or not given.diff
     if writes or old is not None:  # the one that is there is held against it, and is not written without --update
-        new = api.written(path, old, new, update=given.update)
+        new = api.written(path, old, new, update=given.update, shown=given.diff)
     _say(path, old, new, written=writes)
     return 0
 

@@ -56,7 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if exc.filename is not None:  # no fault of the output's
             raise
         drop_output()
-        say(DiskError(f"the output could not be written: {exc.strerror}", hint="where does stdout lead?"))
+        say(
+            DiskError(
+                f"the output could not be written: {exc.strerror}",
+                hint="see where stdout leads: to a full disk, or to a file that cannot be written?",
+            )
+        )
         return DiskError.exit_code
 
 
@@ -99,9 +104,13 @@ def _flushed(code: int) -> int:
 
 def say(error: FetchError) -> None:
     """One line for what happened, one for each thing that was tried, one for what to do next; on stderr."""
+    from acestep_fetch.cli.columns import columns
+    from acestep_fetch.display.units import wrap
+
     lines = [f"acestep-fetch: {error.message}", *(f"  tried: {attempt}" for attempt in error.attempts)]
     if error.hint:
         lines.append(f"  → {error.hint}")
+    lines = [part for line in lines for part in wrap(line, columns(sys.stderr), "    ")]
     encoding = sys.stderr.encoding or "ascii"
     for line in lines:
         print(line.encode(encoding, "replace").decode(encoding), file=sys.stderr)

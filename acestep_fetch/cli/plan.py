@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from acestep_fetch.cli.arguments import (
     add_adoption,
     add_folder,
+    add_json,
     add_lock,
     add_selection,
     add_setting,
@@ -19,16 +20,20 @@ from acestep_fetch.cli.arguments import (
     options_of,
     showing_of,
 )
+from acestep_fetch.cli.columns import columns, print_folded
 from acestep_fetch.cli.results import error_of, print_document
 from acestep_fetch.core.errors import DiskFullError
 from acestep_fetch.display.names import title
-from acestep_fetch.display.units import plural, size
+from acestep_fetch.display.units import cut, plural, shorten_all, size
 from acestep_fetch.options import Options
 
 if TYPE_CHECKING:
     from acestep_fetch.cli.outlet import Outlet
     from acestep_fetch.display import Mode
     from acestep_fetch.engine.plan import Plan
+    from acestep_fetch.engine.report import FileReport
+
+_NAME: Final = 30  # characters of a file's name that are left on a narrow terminal
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     add_setting(top, "min-free")
     add_adoption(top)
     top.add_argument("-f", "--force", action="store_true", help="as if nothing were there")
-    top.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    add_json(top)
     top.add_argument("-q", "--quiet", action="store_true", help="no word about --for-gpu's choice")
     top.add_argument("-v", "--verbose", action="store_true", help="every decision")
     return top
@@ -85,14 +90,10 @@ def show_plan(options: Options, given: argparse.Namespace, mode: Mode, outlet: O
 
 def print_plan(plan: Plan) -> None:
     """The table and the figures, on stdout."""
-    width = max((len(row.path) for row in plan.files), default=0)
-    for row in plan.files:
-        where = row.origin or ", ".join(title(source) for source in row.sources)
-        if row.state in ("here", "shared"):
-            where = ""
-        state = f"{100 * row.held // row.size} % here" if row.held else row.state
-        print(f"{row.path.ljust(width)}  {size(row.size):>9}  {state:<9}  {where}".rstrip())
-    print(f"\n{', '.join(plan.models)}: {plural(len(plan.files), 'file')}, {size(plan.bytes_total)}")
+    for line in table(plan.files, columns(sys.stdout)):
+        print(line)
+    print()
+    print_folded(f"{', '.join(plan.models)}: {plural(len(plan.files), 'file')}, {size(plan.bytes_total)}")
     kept = {
         "here": plan.bytes_here,
         "in parts": plan.bytes_partial,
@@ -100,14 +101,32 @@ def print_plan(plan: Plan) -> None:
         "adoptable": plan.bytes_adoptable,
     }
     parts = [f"{size(count)} {what}" for what, count in kept.items() if count]
-    print(", ".join([*parts, f"{size(plan.bytes_fetch)} to fetch"]))
+    print_folded(", ".join([*parts, f"{size(plan.bytes_fetch)} to fetch"]))
     if plan.order:
-        print(f"hubs: {', then '.join(title(hub) for hub in plan.order)} ({plan.why})")
-    if plan.fits:
-        print(f"disk: {size(plan.disk_free)} free, {size(plan.disk_after)} after it, in {plan.directory}")
-    else:
-        print(f"disk: {size(plan.disk_free)} free, {size(-plan.disk_after)} missing, in {plan.directory}")
-        print(f"fits: {', '.join(plan.fitting) or 'none of the models'}")
+        print_folded(f"hubs: {', then '.join(title(hub) for hub in plan.order)} ({plan.why})")
+    after = f"{size(plan.disk_after)} after it" if plan.fits else f"{size(-plan.disk_after)} missing"
+    print_folded(f"disk: {size(plan.disk_free)} free, {after}, in {plan.directory}")
+    if not plan.fits:
+        print_folded(f"fits: {', '.join(plan.fitting) or 'none of the models'}")
+
+
+def table(files: Sequence[FileReport], room: int) -> Iterator[str]:
+    """A line for each file. Where `room` characters are too few, the names are cut in the middle, and then what is
+    behind them at its end."""
+    wheres = [_where(row) for row in files]
+    behind = 24 + max(map(len, wheres), default=0)  # at most: size, state, and the gaps between all of them
+    width = min(max((len(row.path) for row in files), default=0), max(_NAME, room - behind))
+    names = shorten_all([row.path for row in files], width)
+    for row, name, where in zip(files, names, wheres, strict=True):
+        state = f"{100 * row.held // row.size} % here" if row.held else row.state
+        yield cut(f"{name.ljust(width)}  {size(row.size):>9}  {state:<9}  {where}".rstrip(), room)
+
+
+def _where(row: FileReport) -> str:
+    """From where it would come."""
+    if row.state in ("here", "shared"):
+        return ""
+    return row.origin or ", ".join(title(source) for source in row.sources)
 
 
 def _hint(plan: Plan, options: Options) -> None:

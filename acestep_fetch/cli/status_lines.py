@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from acestep_fetch.display.units import duration, one_line, percent, plural, progress, shorten, size
-from acestep_fetch.engine.standing import KILL_COSTS, Asked, Part, Running, State, Status
+from acestep_fetch.display.units import duration, one_line, percent, plural, progress, shorten, shorten_all, size
+from acestep_fetch.engine.standing import KILL_COSTS, Asked, Running, State, Status
 
 _WIDE: Final = 120
 
@@ -23,8 +23,9 @@ def lines(status: Status, now: float, width: int = _WIDE) -> Iterator[str]:
     if status.parts:
         held = sum(part.held for part in status.parts)
         yield f"{plural(len(status.parts), 'unfinished file')}, {size(held)} held:"
-    for part in status.parts:
-        yield f"  {_part(part, now, room)}"
+    names = shorten_all([part.path or f"of {part.digest}, for nothing that was begun" for part in status.parts], room)
+    for part, name in zip(status.parts, names, strict=True):
+        yield f"  {name}{far(part.held, part.size)}, {duration(max(0.0, now - part.written))} ago"
     if status.running:
         yield f"a kill now costs at most {KILL_COSTS >> 20} MiB per connection"
 
@@ -58,9 +59,3 @@ def _state(asked: Asked) -> str:
     if asked.state is State.PARTIAL:
         return f"partial {percent(asked.held, asked.size)} %, {progress(asked.held, asked.size)}"
     return f"{asked.state}, {size(asked.size)}"
-
-
-def _part(part: Part, now: float, room: int) -> str:
-    name = shorten(part.path or f"of {part.digest}, for nothing that was begun", room)
-    ago = f"{duration(max(0.0, now - part.written))} ago"
-    return f"{name}{far(part.held, part.size)}, {ago}"

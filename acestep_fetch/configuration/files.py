@@ -100,7 +100,7 @@ def fields_of(found: Mapping[str, Said]) -> dict[str, object]:
         if "token" in found:
             raise UsageError(
                 f"{found['token'].origin} and {found['token-file'].origin} exclude each other",
-                hint="give the file: it stays out of `ps`",
+                hint="keep the file, which stays out of `ps`, and leave out the other",
             )
         named["token"] = _token_in(found["token-file"])
     return {name: value for name, value in named.items() if value is not None}
@@ -166,13 +166,14 @@ def _keys(source: Source, text: str) -> dict[str, Entry] | None:
         if not isinstance(document, dict):
             return None
     lines = _lines(text, _TABLE if in_pyproject else "")
-    return {key: _entry(source, key, value, lines.get(key)) for key, value in document.items()}
+    entries = {key: _entry(source, key, value, lines.get(key)) for key, value in document.items()}
+    return {key: entry for key, entry in entries.items() if entry.texts != ("",)}  # as a variable is unset
 
 
 def _entry(source: Source, key: str, value: object, line: int | None) -> Entry:
     place = f"{source.shown}:{line}" if line else str(source.shown)
     if key not in BY_KEY:
-        raise _unknown(place, key, list(BY_KEY))
+        raise _unknown(place, key, list(BY_KEY), _nicknames())
     _refuse(source, BY_KEY[key], f"{place}: {key}")
     many = BY_KEY[key].kind is Kind.MANY
     texts = [_text_of(part) for part in value] if many and isinstance(value, list) else [_text_of(value)]
@@ -205,12 +206,22 @@ def _lines(text: str, table: str) -> dict[str, int]:
 # -- both -----------------------------------------------------------------------------------------------------------
 
 
-def _unknown(place: str, name: str, known: list[str]) -> UsageError:
+def _unknown(place: str, name: str, known: list[str], nicknames: Mapping[str, str] | None = None) -> UsageError:
+    """`nicknames` are other names for those that are `known`."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    return UsageError(f"{place}: there is no setting {name}", hint=f"{hint}there are {', '.join(known)}")
+    meant = {each: each for each in known} | dict(nicknames or {})
+    close = get_close_matches(name.lower().replace("_", "-") if nicknames else name, meant, n=1)
+    hint = f"did you mean {meant[close[0]]}?" if close else f"there are {', '.join(known)}"
+    return UsageError(f"{place}: there is no setting {name}", hint=hint)
+
+
+def _nicknames() -> dict[str, str]:
+    """What keys are called elsewhere: as flags of other programs, and in Python."""
+    found = {
+        setting.field.replace("_", "-"): setting.key for setting in SETTINGS if setting.field not in ("", "models")
+    }
+    return found | {alias.lstrip("-"): setting.key for setting in SETTINGS for alias in setting.aliases}
 
 
 def _refuse(source: Source, setting: Setting, place: str) -> None:
@@ -241,12 +252,18 @@ def _text(source: Source) -> str | None:
         with source.file.open("rb") as opened:
             data = opened.read(_MOST + 1)
         if len(data) > _MOST:
-            raise UsageError(f"{source.shown}: it is larger than {_MOST >> 20} MiB", hint="is it the right file?")
+            raise UsageError(
+                f"{source.shown}: it is larger than {_MOST >> 20} MiB",
+                hint="settings take a few lines: see that it is the right file",
+            )
         return data.decode("utf-8")
     except OSError as exc:
         if source.is_of_others:
             return None
-        raise UsageError(f"{source.shown}: {exc.strerror or 'cannot be read'}", hint="may you read it?") from None
+        raise UsageError(
+            f"{source.shown}: {exc.strerror or 'cannot be read'}",
+            hint="give yourself the right to read it, or move it away",
+        ) from None
     except UnicodeDecodeError:
         if source.is_of_others:
             return None

@@ -15,6 +15,7 @@ from acestep_fetch.configuration.values import (
     checkpoints_of,
     expanded,
     parse_count,
+    parse_endpoint,
     parse_name,
     parse_seconds,
     parse_size,
@@ -195,13 +196,15 @@ SETTINGS: Final = (
     ),
     Setting("only-source", "ask this one and no other: not a packet goes to the other", parse_source, "SOURCE", "only"),
     Setting(
-        "hf-endpoint", "a mirror, or your own hub, in place of Hugging Face", str, "URL", "huggingface_endpoint",
-        folder=_ONLY_OWN, default="https://huggingface.co", foreign=(Variable("HF_ENDPOINT"),),
+        "hf-endpoint", "a mirror, or your own hub, in place of Hugging Face", parse_endpoint, "URL",
+        "huggingface_endpoint",
+        # what a variable of others says is judged by the hub's own module, and only where it is asked
+        folder=_ONLY_OWN, default="https://huggingface.co", foreign=(Variable("HF_ENDPOINT", str),),
     ),
     Setting(
-        "ms-endpoint", "the same in place of ModelScope", str, "URL", "modelscope_endpoint",
+        "ms-endpoint", "the same in place of ModelScope", parse_endpoint, "URL", "modelscope_endpoint",
         folder=_ONLY_OWN, default="https://modelscope.cn",
-        foreign=(Variable("MODELSCOPE_ENDPOINT"), Variable("MODELSCOPE_DOMAIN")),
+        foreign=(Variable("MODELSCOPE_ENDPOINT", str), Variable("MODELSCOPE_DOMAIN", str)),
     ),
     Setting(
         "token", "Hugging Face token; better: --token-file, it stays out of `ps`", remember, "TOKEN", "token",

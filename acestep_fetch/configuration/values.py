@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.model import HubName
@@ -39,6 +40,24 @@ def parse_source(text: str) -> HubName | None:
         return HubName(folded)
     except ValueError:
         raise UsageError(f"{text!r} is not a source", hint="use huggingface, modelscope or auto") from None
+
+
+def parse_endpoint(text: str) -> str:
+    """A hub's address without its trailing slash; a bare host gets ``https://``. What is wrong is not quoted: it may
+    hold a password."""
+    value = text.strip()
+    if "://" not in value:
+        value = f"https://{value}"
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme.lower() in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:  # a port that is none, an IPv6 address that is none
+        usable = False
+    if not usable or "@" in parts.netloc or parts.query or parts.fragment or any(c.isspace() for c in value):
+        raise UsageError(
+            "this is no address of a hub", hint="write it as https://HOST, without user name, password or ?"
+        )
+    return f"{parts.scheme.lower()}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
 def parse_count(text: str) -> int:

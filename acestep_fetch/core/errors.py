@@ -53,8 +53,16 @@ class UsageError(FetchError):
 
 
 class NotFoundError(FetchError):
+    """`of_revision` says that the repository is there, and only the revision is not."""
+
     exit_code = 3
     name = "not-found"
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, attempts: Sequence[str] = (), of_revision: bool = False
+    ) -> None:
+        super().__init__(message, hint=hint, attempts=attempts)
+        self.of_revision = of_revision
 
 
 class AccessError(FetchError):

@@ -45,7 +45,8 @@ def _failure(
     lines = list[Said]()
     if end.error and all(end.error != model.message for model in failed):
         lines.append(("bad", end.error))
-        lines += tried(end.attempts)
+        if all(end.attempts != model.attempts for model in failed):  # or it was told with its model
+            lines += tried(end.attempts)
     elif not end.error and not failed:
         lines.append(("bad", f"failed with exit code {end.exit_code}"))
     if end.hint and all(end.hint != model.hint for model in failed):

@@ -108,18 +108,18 @@ def _files(view: View, width: int, glyphs: Glyphs) -> list[Row]:
     longest = max((len(busy.path) for busy in view.busy), default=0)
     room = width - len(INDENT) - len(" 100% ") - len("  ") - right
     name_width = max(8, min(longest, room if room < NARROW else room - NARROWEST))
+    names = units.shorten_all([units.one_line(busy.path) for busy in view.busy], name_width, glyphs.ellipsis)
     return [
-        _file(busy, name_width, room - name_width, f"  {amount:>{right}}", glyphs)
-        for busy, amount in zip(view.busy, amounts, strict=True)
+        _file(busy, f"{name:<{name_width}}", room - name_width, f"  {amount:>{right}}", glyphs)
+        for busy, name, amount in zip(view.busy, names, amounts, strict=True)
     ]
 
 
-def _file(busy: Busy, name_width: int, cells: int, amount: str, glyphs: Glyphs) -> Row:
-    name = units.shorten(units.one_line(busy.path), name_width, glyphs.ellipsis)
+def _file(busy: Busy, name: str, cells: int, amount: str, glyphs: Glyphs) -> Row:
     cells = min(cells, 24) if cells >= 4 else 0
     full = int(cells * busy.done / busy.size) if busy.size else cells
     return [
-        Span(f"{INDENT}{name:<{name_width}}", "dim"),
+        Span(f"{INDENT}{name}", "dim"),
         Span(f" {units.percent(busy.done, busy.size):3d}% "),
         Span(glyphs.done * full, "cyan"),
         Span(glyphs.rest * (cells - full), "bright_black"),

@@ -9,8 +9,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import IO, Final, cast
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
+from rich.control import Control
 from rich.live import Live
+from rich.segment import ControlType
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +21,7 @@ from acestep_fetch.display.glyphs import Glyphs
 from acestep_fetch.display.layout import Row
 from acestep_fetch.display.prose import Line
 from acestep_fetch.display.sink import Sink
+from acestep_fetch.display.units import wrap
 
 _STYLES: Final = {
     "good": ("green", ""),
@@ -49,7 +53,18 @@ class Screen:
         except OSError:
             columns = rows = 0
         self._console.size = (max(20, columns or 80), rows or 24)
+        if self._live is not None:
+            self._take_up_folds(self._console.width)
         return self._console.width, self._console.height
+
+    def _take_up_folds(self, width: int) -> None:
+        """A terminal that has become narrower folds what stands in it: the block takes more lines than rich knows of,
+        and those would stay behind. (The few terminals that cut lines instead lose as many lines above the block.)"""
+        folds = sum(max(0, -(-sum(cell_len(span.text) for span in row) // width) - 1) for row in self._shown)
+        if folds:
+            up = [(ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2)] * folds
+            self._console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2), *up))
+            self._shown = ()  # so that it is drawn again, whatever it has to say
 
     def scroll(self, lines: Sequence[Line]) -> None:
         """Prints lines above the block."""
@@ -71,6 +86,7 @@ class Screen:
     def clear(self) -> None:
         """Takes the block away and gives the cursor back."""
         if self._live is not None:
+            self.measure()
             self._live.stop()
             self._live = None
 
@@ -79,11 +95,13 @@ class Screen:
         glyphs = self._glyphs
         signs = {"good": glyphs.good, "bad": glyphs.bad, "warn": glyphs.warn, "hint": f"  {glyphs.arrow}"}
         sign_style, style = _STYLES.get(line.kind, ("", ""))
-        text = Text(line.text, style, overflow="fold")
+        sign = signs.get(line.kind, "")
+        room = self._console.width - (len(sign) + 1 if sign else 0)
+        text = Text("\n".join(wrap(line.text, room)), style, overflow="fold")
         if line.kind not in signs:
             return text
         table = Table.grid(padding=(0, 1, 0, 0))
-        table.add_row(Text(signs[line.kind], sign_style, no_wrap=True), text)
+        table.add_row(Text(sign, sign_style, no_wrap=True), text)
         return table
 
 

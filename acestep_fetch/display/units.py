@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+_UNIT: Final = re.compile(r"(?<=\d) (?=(?:[kMGT]?i?B|%|ms|s|min|h)(?:/s)?(?![\w-]))")
 _UNITS: Final = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
@@ -23,10 +27,14 @@ def size(count: float) -> str:
 
 
 def progress(done: float, total: float) -> str:
-    """``4.1/10.1 GB``: both in the unit of the total."""
+    """``4.1/10.1 GB``: both in the unit of the total. Rounded down as `percent` is: the same figure twice only when all
+    is done."""
     scale, name = _unit(total)
-    digits = 0 if scale == 1 else 1
-    return f"{done / scale:.{digits}f}/{total / scale:.{digits}f} {name}"
+    if scale == 1:
+        return f"{done:.0f}/{total:.0f} B"
+    whole = round(10 * total / scale)  # in tenths
+    there = whole if done >= total else max(0, min(int(10 * done / scale), whole - 1))
+    return f"{there / 10:.1f}/{whole / 10:.1f} {name}"
 
 
 def rate(per_second: float) -> str:
@@ -96,12 +104,49 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text).strip()
 
 
+def wrap(text: str, width: int, indent: str = "") -> list[str]:
+    """`text` in lines of at most `width` characters, but for words that are longer (a path is not torn apart); all but
+    the first are indented. A figure stays with its unit."""
+    if len(text) <= width:
+        return [text]
+    kept = _UNIT.sub("\xa0", text)  # no space for textwrap
+    lines = textwrap.wrap(
+        kept, max(width, len(indent) + 20), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return [line.replace("\xa0", " ") for line in lines] or [text]
+
+
+def cut(text: str, width: int, ellipsis: str = "…") -> str:
+    """`text`, and where it is longer than `width` its beginning."""
+    return text if len(text) <= width else text[: max(0, width - len(ellipsis))] + ellipsis[:width]
+
+
 def shorten(path: str, width: int, ellipsis: str = "…") -> str:
     """`path` cut in the middle to at most `width` characters; both ends tell files apart."""
+    room = width - len(ellipsis)
+    return _cut(path, width, room // 2, ellipsis) if room >= 2 else path[:width]
+
+
+def shorten_all(paths: Sequence[str], width: int, ellipsis: str = "…") -> list[str]:
+    """Each as `shorten` cuts it; those that would look alike are cut where they stay different, as shards do of which
+    only a number in the middle tells which is which."""
+    short = [shorten(path, width, ellipsis) for path in paths]
+    room = width - len(ellipsis)
+    for text, count in Counter(short).items():
+        alike = [path for path, cut in zip(paths, short, strict=True) if cut == text]
+        if count == 1 or len(set(alike)) == 1 or room < 2:
+            continue
+        heads = (*range(room // 2, -1, -1), *range(room // 2 + 1, room + 1))
+        ways = [{path: _cut(path, width, head, ellipsis) for path in alike} for head in heads]
+        able = [way for way in ways if len(set(way.values())) == len(way)]
+        if able:  # a few characters more than are needed: a whole number reads better than its last digit
+            short = [able[:5][-1].get(path, each) for path, each in zip(paths, short, strict=True)]
+    return short
+
+
+def _cut(path: str, width: int, head: int, ellipsis: str) -> str:
+    """`path`, and where it is too long its first `head` characters and its last ones."""
     if len(path) <= width:
         return path
-    room = width - len(ellipsis)
-    if room < 2:
-        return path[:width]
-    head = room // 2
-    return path[:head] + ellipsis + path[len(path) - (room - head) :]
+    tail = width - len(ellipsis) - head
+    return path[:head] + ellipsis + path[len(path) - tail :]

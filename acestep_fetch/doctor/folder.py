@@ -15,10 +15,11 @@ from acestep_fetch.catalogue.models import MAIN
 from acestep_fetch.display.units import size
 from acestep_fetch.doctor.belief import PICKED
 from acestep_fetch.doctor.findings import Finding, fail, ok, warn
+from acestep_fetch.engine.records import Records
 from acestep_fetch.storage import platform
+from acestep_fetch.storage.begun import Begun
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.parts import allocated_bytes
-from acestep_fetch.storage.receipts import compare, read_receipt
 
 _FAT: Final = frozenset({"vfat", "msdos", "fat", "umsdos"})
 _FLEETING: Final = frozenset({"tmpfs", "ramfs"})
@@ -29,8 +30,9 @@ _DIT: Final = 4_787_825_604  # bytes of a DiT, the largest single file of most m
 
 @dataclass(frozen=True, slots=True)
 class FolderFacts:
-    """`needed` are the bytes that the main model still lacks, about. `kind` is the file system's, "" where the system
-    does not tell. `locks` is None where that was not tried."""
+    """`needed` are the bytes that the main model still lacks, about; `reserved` is the room that its part files have
+    taken for them already. `kind` is the file system's, "" where the system does not tell. `locks` is None where that
+    was not tried."""
 
     root: Path
     origin: str
@@ -38,6 +40,7 @@ class FolderFacts:
     exists: bool
     free: int
     needed: int
+    reserved: int = 0
     kind: str = ""
     refusal: str = ""  # why it cannot be written
     locks: bool | None = None
@@ -49,13 +52,15 @@ def look_at_folder(root: Path, note: str | None, origin: str, environ: Mapping[s
     """Creates nothing that stays. Raises OSError where the disk cannot be asked at all."""
     place = platform.existing(root)
     refusal, locks = _try_to_write(place)
+    needed, reserved = _needed(Layout(root))
     return FolderFacts(
         root=root,
         origin=origin,
         note=note,
         exists=root.is_dir(),
         free=platform.free_bytes(root),
-        needed=_needed(root),
+        needed=needed,
+        reserved=reserved,
         kind=_kind(place),
         refusal=refusal,
         locks=locks,
@@ -81,15 +86,25 @@ def _try_to_write(place: Path) -> tuple[str, bool | None]:
         return exc.strerror or str(exc), None
 
 
-def _needed(root: Path) -> int:
-    """By the catalogue's sizes: nobody was asked."""
-    main, layout = load_catalogue().find(MAIN), Layout(root)
-    receipt = read_receipt(layout.receipts, MAIN)
-    if receipt and compare(receipt, root).ready:
-        return 0
-    here = sum(min(part.size, _bytes_in(root / part.name)) for part in main.components)
-    begun = sum(allocated_bytes(part) for part in layout.parts.glob("*.part"))
-    return max(0, main.size - here - begun)
+def _needed(layout: Layout) -> tuple[int, int]:
+    """What the main model lacks, and what its parts have reserved of that: by our own records where there are some,
+    else by the catalogue's sizes. Nobody is asked."""
+    records = Records(layout)
+    mine = [each for each in records.all if each.model == MAIN and not each.selection]
+    if mine:  # what was begun comes first: it is the newer word
+        lacking = mine[0].size - sum(records.held(mine[0]).values())
+        return max(0, lacking), _reserved(mine[0], records) if isinstance(mine[0], Begun) else 0
+    main = load_catalogue().find(MAIN)
+    there = {
+        part.name: _bytes_in(layout.final(part.name)) + _bytes_in(layout.staged(part.name)) for part in main.components
+    }
+    return max(0, main.size - sum(min(part.size, there[part.name]) for part in main.components)), 0
+
+
+def _reserved(begun: Begun, records: Records) -> int:
+    sizes = {file.digest: file.size for file in begun.files}
+    taken = {digest: allocated_bytes(records.layout.part(digest)) for digest in sizes}
+    return sum(max(0, taken[digest] - records.in_part(digest, size)) for digest, size in sizes.items())
 
 
 def _bytes_in(folder: Path) -> int:
@@ -177,9 +192,8 @@ def _of_room(facts: FolderFacts) -> Finding:
     if not facts.needed:
         return ok("disk", f"{free}, and the main model is here")
     needed = f"the main model still needs about {size(facts.needed)}"
-    if facts.needed > facts.free:
-        missing = size(facts.needed - facts.free)
-        return fail("disk", f"{free}, but {needed}", f"free {missing}, or choose another disk with --dir")
+    if (missing := facts.needed - facts.reserved - facts.free) > 0:
+        return fail("disk", f"{free}, but {needed}", f"free {size(missing)}, or choose another disk with --dir")
     return ok("disk", f"{free}; {needed}")
 
 

@@ -14,6 +14,7 @@ from acestep_fetch.doctor.machine import token_variables, versions
 
 _OURS: Final = ("ACESTEP_", "HF_", "HUGGING_FACE_", "MODELSCOPE_", "SSL_CERT_", "REQUESTS_CA_", "CURL_CA_")
 _MOST: Final = 500  # files of the folder that are listed
+INDENT: Final = 28  # columns of a line before what was found
 
 
 def line(finding: Finding) -> str:

@@ -123,8 +123,8 @@ class Blame:
         failures = {error.failure for error in transfer.banned.values()}
         down = [n for n in transfer.places if transfer.usable(n)]
         if down:
-            names = " and ".join(n.title for n in down)
             troubles = [(n, error) for n in down if (error := self._sources[n].trouble)]
+            names = " and ".join(n.title for n in [n for n, _ in troubles] or down)
             said = [f"{n.title}: {error.failure} ({error.message})" for n, error in troubles]
             return NetworkError(
                 f"{transfer.label}: no answer from {names}",

@@ -15,6 +15,7 @@ def clean(layout: Layout, *, journals: bool = False, dry_run: bool = False) -> t
 
     Raises `LeaseError` while somebody is at work in the folder, and what the disk raises as `DiskError`.
     """
+    platform.require_folder(layout.root)
     if holder := Lease.holder(layout.lease):
         raise _busy(holder)
     try:

@@ -28,7 +28,8 @@ async def complete(transfer: Transfer, part: PartFile, frontier: Frontier, repai
 
 
 def _mismatch(transfer: Transfer, actual: str) -> IntegrityError:
-    sources = " and ".join(name.title for name in transfer.places)
+    brought = [name for name in transfer.places if transfer.by_source[name.value]]
+    sources = " and ".join(name.title for name in brought or transfer.places)
     expected = transfer.file.digest
     return IntegrityError(
         f"{transfer.label}: expected {expected.short if expected else '?'}, got sha256:{actual[:12]} from {sources}",

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from acestep_fetch.catalogue import Model
 from acestep_fetch.core.errors import FetchError, NetworkError, NotFoundError
 from acestep_fetch.core.events import Note
 from acestep_fetch.core.interfaces import Hub
@@ -21,6 +22,13 @@ PREFERRED_PATIENCE: Final = 15.0  # seconds that the preferred hub's list is wai
 _HINT: Final = (
     "check the connection (`acestep-fetch doctor` does); a proxy goes into HTTPS_PROXY, a mirror into HF_ENDPOINT"
 )
+
+
+_NOWHERE: Final = "check the name; a private repository needs a token (HF_TOKEN, --token-file)"
+_NOT_YET: Final = (
+    "take another model until it is published (`acestep-fetch list` shows them), and try this one again later"
+)
+_NEWEST: Final = "leave out --revision for the newest version, or name one that is there"
 
 
 class Select(Protocol):
@@ -40,16 +48,20 @@ class Listed:
     late: dict[HubName, asyncio.Task[Snapshot | FetchError]]
     refusals: dict[HubName, FetchError]
 
-    def error(self, repo: RepoId) -> FetchError:
+    def error(self, model: Model) -> FetchError:
         """Why there is no snapshot at all."""
-        errors = list(self.refusals.values())
+        errors, repo = list(self.refusals.values()), model.repo
         attempts = [error.message for error in errors]
-        if all(isinstance(error, NotFoundError) for error in errors):
-            return NotFoundError(
-                f"{repo}: no hub has it",
-                hint="check the name; a private repository needs a token (HF_TOKEN, --token-file)",
-                attempts=attempts,
-            )
+        absent = [error for error in errors if isinstance(error, NotFoundError)]
+        said = [error.hint for error in absent if error.of_revision and error.hint]
+        if len(absent) == len(errors):
+            if said:
+                what, hint = "no hub has this revision", f"{_NEWEST}; {'; '.join(said)}"
+            elif model.announced:
+                what, hint = "announced, but not on any hub yet", _NOT_YET
+            else:
+                what, hint = "no hub has it", _NOWHERE
+            return NotFoundError(f"{repo}: {what}", hint=hint, attempts=attempts)
         if any(isinstance(error, NetworkError) for error in errors):
             return NetworkError(
                 f"{repo}: no hub could be asked",

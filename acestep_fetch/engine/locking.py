@@ -49,7 +49,7 @@ def _locked(
     model: Model, listed: Listed, order: tuple[HubName, HubName], known: _Known, context: Context
 ) -> LockedModel:
     if not listed.snapshots:
-        raise listed.error(model.repo)
+        raise listed.error(model)
     for hub, error in listed.refusals.items():
         context.emit(Note("warning", f"{model.name}: {hub.title} is not in the lock: {error.message}"))
     work = ModelWork(model)
@@ -89,9 +89,8 @@ class _Known:
     def tell(self, context: Context) -> None:
         """Says what is not proven, and what is not known."""
         if self._by_word:
-            text = (
-                f"{self._by_word} small files: the sha256 is as ModelScope lists it, git's digest as Hugging Face does"
-            )
+            what = "1 small file" if self._by_word == 1 else f"{self._by_word} small files"
+            text = f"{what}: the sha256 is as ModelScope lists it, git's digest as Hugging Face does"
             context.emit(Note("info", f"{text}; a fetch must find both right"))
         if self._unknown:
             named = ", ".join(self._unknown[:3])

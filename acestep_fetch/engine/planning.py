@@ -233,21 +233,30 @@ def _lacking(
     return replace(row, state="partial" if held else "fetch", held=held, taken=taken)
 
 
-def check_space(rows: Sequence[FileReport], root: Path, kept: int) -> None:
+def check_space(rows: Sequence[FileReport], root: Path, kept: int, repos: Mapping[str, str] | None = None) -> None:
     """Raises `DiskFullError` before the first byte if the plan does not fit with `kept` bytes left free, with what of
-    it does."""
+    it does. `repos` are those of models that are asked for by them, and not by a name."""
     need, free = needed(rows, kept), platform.free_bytes(root)
     if need <= free:
         return
     hint = "free some space, or choose another folder with --dir; nothing was downloaded"
-    if names := fitting(rows, free, kept):
-        others = " ".join(f"--model {name}" for name in names if name != MAIN)
-        hint += f"; this would fit: {others or 'main alone'}"
+    if flags := _fitting_flags(rows, free, kept, repos or {}):
+        hint += f"; this would fit: {flags}"
     stays = f" ({_gb(kept)} of it to stay free)" if kept else ""
     raise DiskFullError(
         f"not enough disk space in {root}: {_gb(need)} needed{stays}, {_gb(free)} free, {_gb(need - free)} missing",
         hint=hint,
     )
+
+
+def _fitting_flags(rows: Sequence[FileReport], free: int, kept: int, repos: Mapping[str, str]) -> str:
+    """What to ask for instead, as flags; nothing where nothing of it fits. Where main, which comes along unasked, is
+    what is too much, without it."""
+    names = fitting(rows, free, kept) or fitting([row for row in rows if row.model != MAIN], free, kept)
+    flags = " ".join(f"--model {repos.get(name, name)}" for name in names if name != MAIN)
+    if MAIN in names:
+        return flags or "main alone"
+    return f"{flags} --skip-main" if flags else ""
 
 
 def _places(component: Component, file: ManifestFile) -> dict[HubName, Place]:

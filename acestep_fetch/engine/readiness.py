@@ -61,10 +61,11 @@ def not_ready(
     if options.force:
         return UsageError("--force fetches again, and --offline fetches nothing", hint="leave out one of them")
     names = ", ".join(model.name for model in missing)
+    why = {model.name: _why_not(model, layout, options, records.get(model.name)) for model in missing}
+    said = "; ".join(f"{name}: {text}" if len(why) > 1 else text for name, text in why.items())
     return IncompleteError(
-        f"{names or 'nothing'}: not ready in {layout.root}, and --offline fetches nothing",
+        f"{names or 'nothing'}: not ready in {layout.root} ({said}), and --offline fetches nothing",
         hint="leave out --offline (and HF_HUB_OFFLINE); on a box without a network: acestep-fetch bundle needs",
-        attempts=[f"{model.name}: {_why_not(model, layout, options, records.get(model.name))}" for model in missing],
     )
 
 

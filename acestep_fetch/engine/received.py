@@ -26,12 +26,11 @@ def lock_received(models: Sequence[Model], layout: Layout, options: Options) -> 
     return Lock(tuple(locked_as_received(each[0]) for each in found.values() if each))
 
 
-def refuse_changes(path: Path, old: Lock, new: Lock) -> None:
-    """Raises `LockedError` with the first differences, if there are any."""
+def refuse_changes(path: Path, old: Lock, new: Lock, *, shown: bool = False) -> None:
+    """Raises `LockedError` with the first difference, if there is any. `shown`: whoever asked has read them all."""
     if found := list(changes(old, new)):
-        more = [f"and {len(found) - 5} more"] if len(found) > 5 else []
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
         raise LockedError(
-            f"{path} says something else, and was left as it is",
-            hint="--diff shows all that differs, --update writes it",
-            attempts=[*found[:5], *more],
+            f"{path} was left as it is: the hubs differ from it{'' if shown else f' ({found[0]}{more})'}",
+            hint=f"{'' if shown else '--diff shows all that differs, '}--update writes what is new into it",
         )

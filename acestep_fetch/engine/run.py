@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Final
 
-from acestep_fetch.catalogue import Model
+from acestep_fetch.catalogue import Model, load_catalogue
 from acestep_fetch.core.choice import Choice
 from acestep_fetch.core.errors import FetchError, NetworkError, NotFoundError
 from acestep_fetch.core.events import ComponentMoved, Detail, FileFailed, ModelFailed, Note, PlanMade, SourceJoined
@@ -107,7 +107,8 @@ class Run:
             self._build(work, listed[work], choice)
         if not self._works:
             raise NotFoundError(
-                "no hub has any of the models", hint="do HF_ENDPOINT and MODELSCOPE_ENDPOINT name hubs?"
+                "no hub has any of the models",
+                hint="see that the endpoints lead to hubs: `acestep-fetch config show --origin`",
             )
         await self._prepare(listed)
         if self._sources:
@@ -126,7 +127,7 @@ class Run:
         options = self._context.options
         try:
             if not listed.snapshots:
-                raise listed.error(work.model.repo)
+                raise listed.error(work.model)
             build_components(work, listed, choice.order, self._context)
         except NotFoundError as error:
             if work.record:
@@ -166,7 +167,10 @@ class Run:
             self._tell_plan()
             kept = self._context.options.min_free
             spared = ("fetch", "partial") if self._context.options.adopt_only else ()
-            check_space([row for row in self.plan if row.state not in spared], self._context.layout.root, kept)
+            rows = [row for row in self.plan if row.state not in spared]
+            named = {model.name for model in load_catalogue().known}
+            foreign = {w.model.name: str(w.model.repo) for w in self._works if w.model.name not in named}
+            check_space(rows, self._context.layout.root, kept, foreign)
 
     def _rows(self) -> tuple[FileReport, ...]:
         return report_files(self._open, self._planner, self._known, self._publisher.adopted, self._context)

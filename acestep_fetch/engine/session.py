@@ -59,6 +59,7 @@ class Session:
 
     async def run(self) -> None:
         """Makes every model ready that can be. Model errors are kept in `works`; raises what stops the whole run."""
+        await self._context.disk.run(platform.require_folder, self._context.layout.root)
         await self._look_for_ready()
         if all(work.ready for work in self.works):
             return

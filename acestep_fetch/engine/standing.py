@@ -199,6 +199,7 @@ def status(layout: Layout) -> Status:
 
 @contextmanager
 def _explained(layout: Layout) -> Iterator[None]:
+    platform.require_folder(layout.root)
     try:
         yield
     except OSError as exc:

@@ -65,6 +65,7 @@ def _described(finding: Finding) -> dict[str, Any]:
 def recorded(layout: Layout, names: Sequence[str]) -> list[Receipt]:
     """The receipts of the models `names` (short forms too), or all. Raises `IncompleteError` for a model that has none,
     and `DiskError` where they cannot be read."""
+    platform.require_folder(layout.root)
     try:
         receipts = list(all_receipts(layout.receipts))
     except OSError as exc:
@@ -79,7 +80,8 @@ def recorded(layout: Layout, names: Sequence[str]) -> list[Receipt]:
             )
     if not receipts:
         raise IncompleteError(
-            f"no model was ever completed in {layout.root}", hint="choose the checkpoints folder with --dir"
+            f"no model was ever completed in {layout.root}",
+            hint="choose the checkpoints folder with --dir, or fetch the main model into it: acestep-fetch",
         )
     return [receipt for receipt in receipts if not names or receipt.model in names]
 

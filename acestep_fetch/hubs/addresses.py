@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from acestep_fetch.configuration.values import parse_endpoint
 from acestep_fetch.core.errors import UsageError
 
 
@@ -13,19 +14,10 @@ def base_url(text: str, name: str = "an endpoint") -> str:
     A path is kept, because mirrors may live under one. Raises `UsageError` with the variable's `name`, which
     never quotes a password.
     """
-    value = text.strip()
-    if "://" not in value:
-        value = f"https://{value}"
     try:
-        parts = urlsplit(value)
-        usable = parts.scheme.lower() in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:  # a port that is none, an IPv6 address that is none
-        usable = False
-    if not usable or "@" in parts.netloc or parts.query or parts.fragment or any(c.isspace() for c in value):
-        raise UsageError(
-            f"{name} is not a usable address", hint="write it as https://HOST, without user name, password or ?"
-        )
-    return f"{parts.scheme.lower()}://{parts.netloc}{parts.path.rstrip('/')}"
+        return parse_endpoint(text)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error.message}", hint=error.hint) from None
 
 
 def origin_of(url: str) -> str:

@@ -155,7 +155,9 @@ def listing_error(
     code, text = complaint(headers, body)
     token_hint = f"if you may see {page}, log in with `hf auth login` or set HF_TOKEN"
     if code == "RevisionNotFound":
-        return NotFoundError(f"{TITLE}: {repo} has no revision {revision!r}", hint=f"{page} lists its revisions")
+        return NotFoundError(
+            f"{TITLE}: {repo} has no revision {revision!r}", hint=f"{page} lists its revisions", of_revision=True
+        )
     if code == "GatedRepo":
         return AccessError(
             f"{TITLE}: {repo} is gated", hint=f"accept its terms at {page}, then set HF_TOKEN to your token"
@@ -163,7 +165,9 @@ def listing_error(
     if code == "RepoNotFound" or (status == 401 and not code and "Invalid credentials" not in text):
         return NotFoundError(f"{TITLE}: {repo} is missing or private", hint=token_hint)
     if text.startswith("Access to this resource is disabled"):
-        return AccessError(f"{TITLE}: access to {repo} is disabled", hint="try the other hub")
+        return AccessError(
+            f"{TITLE}: access to {repo} is disabled", hint="try the other hub (--prefer-source modelscope)"
+        )
     if status in (404, 410):
         return NotFoundError(f"{TITLE}: {repo} at {revision!r} is missing", hint=token_hint)
     if status in (401, 403, 451):

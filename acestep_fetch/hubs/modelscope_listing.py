@@ -183,6 +183,7 @@ class Listing:
         return NotFoundError(
             f"{wire.TITLE}: {self._repo} has no revision {revision!r}",
             hint=f"its branches and tags are: {named}" if named else "try another --revision, or none",
+            of_revision=True,
         )
 
 

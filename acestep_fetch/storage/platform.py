@@ -296,6 +296,17 @@ def existing(folder: Path) -> Path:
     return place
 
 
+def require_folder(root: Path) -> None:
+    """Raises `DiskError` where something that is no folder has the name of a checkpoints folder. One that is not there
+    yet is none of that."""
+    try:
+        is_other = root.exists() and not root.is_dir()
+    except OSError as exc:
+        raise explain(exc, root) from exc
+    if is_other:
+        raise DiskError(f"{root} is a file, not a folder", hint="choose the checkpoints folder with --dir")
+
+
 def explain(exc: OSError, path: Path | str) -> FetchError:
     """The error that a user reads when the disk refuses."""
     name, code = str(path), exc.errno or 0

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
 from acestep_fetch.core.model import Digest
@@ -91,7 +92,7 @@ def take_back(layout: Layout, receipt: Receipt, findings: Iterable[Finding]) -> 
         if finding.unreadable:
             (layout.root / finding.file.path).unlink(missing_ok=True)
         elif finding.is_fault and finding.bad:
-            _make_part(layout, finding.file, sum(map(len, finding.bad)))
+            _make_part(layout, finding.file, finding.bad)
 
 
 def has_news(findings: Iterable[Finding]) -> bool:
@@ -138,17 +139,29 @@ def _pieces(layout: Layout, file: ReceiptFile) -> tuple[Digest, list[Piece]]:
     return sha256, []
 
 
-def _make_part(layout: Layout, file: ReceiptFile, lost: int) -> None:
-    """A part file of what is right, unless there is one that has as much: an earlier repair may have been stopped."""
+def _make_part(layout: Layout, file: ReceiptFile, bad: Sequence[Span]) -> None:
+    """A part file of what is right, unless there is one that has as much: an earlier repair may have been stopped. Its
+    journal does not name what is `bad`, so that the plan counts that as missing before anybody reads it again."""
     digest, damaged = _pieces(layout, file)[0], layout.root / file.path
     part = layout.part(digest)
-    if held_bytes(part, digest, file.size) >= file.size - lost or not damaged.exists():
+    if held_bytes(part, digest, file.size) >= file.size - sum(map(len, bad)) or not damaged.exists():
         return
     for path in (part, journal_of(part)):
         refuse_links(layout.state, path)
     part.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(layout.pieces(digest), journal_of(part))
+    _drop(journal_of(part), digest, file.size, bad)
     if not damaged.is_symlink() and platform.free_bytes(layout.root) < file.size + _SPARE:
         platform.move(damaged, part)  # no room for two: the damaged one gives way
     else:
         platform.clone(damaged, part)
+
+
+def _drop(path: Path, digest: Digest, size: int, bad: Iterable[Span]) -> None:
+    if loaded := Journal.load(path, digest, size):
+        journal, _ = loaded
+        try:
+            for span in bad:
+                journal.drop(span)
+        finally:
+            journal.close()

@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 
 import acestep_fetch
+from acestep_fetch.core.errors import DiskFullError
 from acestep_fetch.core.model import HubName
+from acestep_fetch.engine.planning import check_space
 from acestep_fetch.engine.report import FileReport, figures_of
 from acestep_fetch.engine.space import SPARE, fitting, needed
 from acestep_fetch.options import Options
+from acestep_fetch.storage import platform
 from tests.end_to_end.conftest import Hubs, hubs
 from tests.support.trees import make_catalogue
 
@@ -176,3 +179,11 @@ def test_for_a_gpu(both: Hubs, tmp_path: Path) -> None:
     assert "for this GPU (MAX_CUDA_VRAM is 11): main, acestep-v15-sft, acestep-5Hz-lm-0.6B" in ended.stderr
     assert "8 to 12 GB: turbo or sft DiT" in ended.stderr
     assert "main, acestep-v15-base, acestep-v15-sft, acestep-5Hz-lm-0.6B: " in ended.stdout
+
+
+def test_what_fits_without_the_main_model_is_named_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "free_bytes", lambda folder: 6 * GB)
+    rows = [FileReport(name, f"{name}/x", size * GB, "fetch", ()) for name, size in (("main", 10), ("Repo", 5))]
+    with pytest.raises(DiskFullError) as caught:
+        check_space(rows, tmp_path, 0, {"Repo": "made/Repo"})
+    assert str(caught.value.hint).endswith("this would fit: --model made/Repo --skip-main")

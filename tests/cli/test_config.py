@@ -108,6 +108,27 @@ def test_a_wrong_file_is_named_by_every_command(run: Run, here: Path) -> None:
         assert "did you mean connections?" in ended.err
 
 
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [("limit_rate", "limit-rate"), ("Directory", "dir"), ("max-workers", "jobs"), ("models", "model")],
+)
+def test_a_key_that_others_use_leads_to_ours(run: Run, here: Path, key: str, meant: str) -> None:
+    (here / "acestep-fetch.toml").write_text(f"{key} = 'x'\n")
+    assert run("list").err.endswith(f"there is no setting {key}\n  → did you mean {meant}?\n")
+    (here / "acestep-fetch.toml").write_text("nothing-like-it = 'x'\n")
+    assert "→ there are model, all, " in run("list").err
+
+
+@pytest.mark.parametrize("content", ["conections = 3\n", "a = [\n", "progress = 'loud'\n"])
+@pytest.mark.parametrize(
+    "command", ["version", "version --json", "--version", "completion bash", "--help", "get --help", "config path"]
+)
+def test_a_wrong_file_does_not_stop_what_needs_none(run: Run, here: Path, command: str, content: str) -> None:
+    (here / "acestep-fetch.toml").write_text(content)
+    ended = run(*command.split())
+    assert (ended.code, ended.err) == (0, "")
+
+
 def test_it_is_quick_and_imports_little(here: Path) -> None:
     """Layers cost a few ms: a loaded machine is given ten times the 0.3 s in which a look has to be over."""
     (here / "acestep-fetch.toml").write_text("jobs = 3\n")
@@ -127,3 +148,14 @@ def test_it_is_quick_and_imports_little(here: Path) -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=True)
     assert ended.stdout == "False\n"
+
+
+@pytest.mark.parametrize("which", ["hf-endpoint", "ms-endpoint"])
+def test_a_wrong_endpoint_is_named_by_who_said_it(run: Run, which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = run("plan", f"--{which}", f"ftp://me:{SECRET}@x")
+    assert ended.code == 2
+    assert ended.err.startswith(f"acestep-fetch: --{which}: this is no address of a hub\n")
+    assert SECRET not in ended.err
+    ours = f"ACESTEP_FETCH_{which.upper().replace('-', '_')}"
+    monkeypatch.setenv(ours, "https://x:port")
+    assert run("plan").err.startswith(f"acestep-fetch: {ours}: this is no address of a hub\n")

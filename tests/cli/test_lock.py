@@ -119,9 +119,12 @@ def test_a_lock_that_differs_is_kept_shown_and_updated(tmp_path: Path) -> None:
         kept = pair.run("lock", "-o", str(path))
         assert (kept.returncode, path.read_bytes()) == (12, before)
         assert "left as it is" in kept.stderr
+        assert ", and 3 more" in kept.stderr
+        assert "tried:" not in kept.stderr
         assert "--update" in kept.stderr
         shown = pair.run("lock", "-o", str(path), "--diff")
         assert (shown.returncode, path.read_bytes()) == (12, before)
+        assert "config.json" not in shown.stderr  # it is said once
         assert "+ Repo/more.bin: sha256:" in shown.stdout
         assert "~ Repo/config.json: sha256:" in shown.stdout
         assert "~ Repo: Hugging Face " in shown.stdout

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from acestep_fetch.engine.standing import models
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.lease import Holder, Lease
 from acestep_fetch.storage.receipts import Receipt, write_receipt
+from tests.cli.conftest import Run
 from tests.end_to_end.conftest import Hubs, hubs
 from tests.support.faults import Rule, Throttle
 from tests.support.trees import make_repo, tree_digests
@@ -249,3 +250,41 @@ def test_who_waits_can_be_stopped(pair: Hubs, tmp_path: Path) -> None:
     waiter.send_signal(signal.SIGINT)
     out, err = waiter.communicate(timeout=30)
     assert (waiter.returncode, out, err) == (130, "", "")
+
+
+@pytest.mark.parametrize("command", ["list", "status", "verify", "sums", "clean", "repair", "wait main", "plan"])
+def test_a_file_in_the_folders_place_is_an_error_of_the_disk(command: str, run: Run, here: Path) -> None:
+    (here / "models").write_text("not a folder")
+    ended = run(*command.split(), "--dir", "models")
+    assert ended.code == 8
+    assert f"{here / 'models'} is a file, not a folder\n  → choose the checkpoints folder with --dir\n" in ended.err
+
+
+@pytest.mark.parametrize("command", ["plan", "config show --origin", "doctor --offline", "list"])
+def test_a_terminal_of_80_columns_is_not_overrun(command: str, pair: Hubs, tmp_path: Path) -> None:
+    """Words that are longer than a line, such as paths, are all that may be."""
+    more = ("--skip-main", "--model", REPO) if command == "plan" else ()
+    where = () if command.startswith("config") else ("--dir", str(tmp_path / "out"))
+    wide, narrow = (_on_a_terminal(pair, size, *command.split(), *more, *where) for size in (2000, 80))
+    over = [line for line in narrow if len(line) > 80 and max(map(len, line.split())) < 50]
+    assert not over
+    if command.startswith(("config", "doctor")):  # nothing is lost, and no word is torn
+        assert " ".join(narrow).split() == " ".join(wide).split()
+
+
+def _on_a_terminal(pair: Hubs, width: int, *arguments: str) -> list[str]:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "acestep_fetch", *arguments],
+        env=pair.environment(COLUMNS=str(width)),
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(theirs)
+    out = b""
+    with suppress(OSError):  # the other end is closed
+        while block := os.read(ours, 1 << 16):
+            out += block
+    os.close(ours)
+    process.wait(60)
+    return out.decode().replace("\r\n", "\n").splitlines()

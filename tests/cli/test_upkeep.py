@@ -87,6 +87,19 @@ def test_a_bit_that_was_flipped_on_disk_costs_one_piece(both: Hubs, folder: Path
     assert both.run("verify", "--dir", str(folder)).returncode == 0
 
 
+def test_the_plan_of_a_repair_counts_the_damaged_pieces_as_missing(both: Hubs, folder: Path) -> None:
+    flip(folder / "Repo" / "large.bin", 17 * MIB)
+    found = json.loads(both.run("verify", "--json", "--dir", str(folder)).stdout)
+    bad = {file["path"]: file["bad"] for file in found["models"][0]["files"]}
+    ((start, stop),) = bad["Repo/large.bin"]
+    mended = both.run("repair", "--dir", str(folder), "--json")
+    assert mended.returncode == 0, mended.stderr
+    events = [json.loads(line) for line in mended.stdout.splitlines()]
+    (plan,) = [event for event in events if event["event"] == "plan"]
+    assert (plan["fetch"], plan["partial"]) == (stop - start, 40 * MIB - (stop - start))
+    assert events[-1]["bytes_fetched"] == stop - start
+
+
 def test_what_is_missing_cut_or_altered_is_fetched_again(both: Hubs, folder: Path) -> None:
     (folder / "Repo" / "large.bin").write_bytes(b"short")
     (folder / "Repo" / "config.json").unlink()

@@ -161,6 +161,12 @@ def test_an_empty_flag_is_a_scripts_unset_variable() -> None:
         resolve(SETTINGS, [flags({"jobs": ""}, SETTINGS)])
 
 
+def test_an_empty_text_in_a_file_is_not_set_either(tmp_path: Path) -> None:
+    (tmp_path / "acestep-fetch.toml").write_text('dir = ""\nrevision = ""\njobs = ""\n')
+    options = Options.from_configuration({"ACESTEP_PROJECT_ROOT": ""}, tmp_path)
+    assert (options.directory, options.revision, options.jobs) == (None, None, None)
+
+
 def test_lists_and_units_in_variables() -> None:
     environ = {
         "ACESTEP_FETCH_MODEL": "main, acestep-v15-sft",

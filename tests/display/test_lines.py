@@ -45,7 +45,7 @@ def plan(total: int = 100) -> ev.PlanMade:
 
 def test_a_progress_line_reads_as_documented(view: Callable[..., View]) -> None:
     line = progress_line(view(done=415 * GB // 100, total=10_092_095_357))
-    assert line == "41% 4.2/10.1 GB 212 MB/s eta 28s files 17/26 huggingface 71% modelscope 29%"
+    assert line == "41% 4.1/10.1 GB 212 MB/s eta 28s files 17/26 huggingface 71% modelscope 29%"
 
 
 def test_plain_writes_a_line_per_step_and_per_interval() -> None:

@@ -40,6 +40,14 @@ def test_progress_is_in_the_unit_of_the_total() -> None:
     assert units.progress(20, 425) == "20/425 B"
 
 
+def test_the_bytes_agree_with_the_per_cent() -> None:
+    """Both are rounded down, and say that all is there only when it is."""
+    assert units.progress(10_092_095_356, 10_092_095_357) == "10.0/10.1 GB"
+    assert units.progress(10_039_999_999, 10_040_000_000) == "9.9/10.0 GB"
+    assert units.progress(10_092_095_357, 10_092_095_357) == "10.1/10.1 GB"
+    assert units.progress(0, 31_000_000) == "0.0/31.0 MB"
+
+
 def test_shares_add_up_to_a_hundred() -> None:
     assert units.percentages({"a": 1, "b": 1, "c": 1, "none": 0}) == {"a": 34, "b": 33, "c": 33}
     assert list(units.percentages({"b": 9, "a": 1})) == ["a", "b"]  # names stay where they are
@@ -57,3 +65,27 @@ def test_long_paths_are_cut_in_the_middle() -> None:
     assert units.shorten(path, 20, "...") == "acestep-...fetensors"
     for width in range(1, 50):
         assert len(units.shorten(path, width)) <= width
+
+
+def test_shards_stay_different() -> None:
+    paths = [f"acestep-v15-xl-turbo/model-0000{n}-of-00004.safetensors" for n in (1, 2, 3, 4)]
+    for width in range(30, 60):
+        short = units.shorten_all(paths, width)
+        assert len(set(short)) == 4, short
+        assert max(map(len, short)) <= width
+    assert units.shorten_all(["a/long/name.bin"] * 2, 9) == ["a/lo….bin"] * 2  # the same file is the same
+
+
+def test_a_line_that_is_cut_says_so() -> None:
+    assert (units.cut("DiT, fine-tuned", 15), units.cut("DiT, fine-tuned", 9)) == ("DiT, fine-tuned", "DiT, fin…")
+
+
+def test_lines_break_between_words_and_never_in_a_figure() -> None:
+    text = "main: 28 files, 10.1 GB in /models/checkpoints-of-mine/acestep, free 85.2 GB at 12 MB/s"
+    for width in range(20, 90):
+        lines = units.wrap(text, width, "    ")
+        assert " ".join(line.strip() for line in lines) == text
+        assert not any(line.strip().startswith(("GB", "MB/s")) for line in lines)
+        assert all(len(line) <= max(width, 24) or " " not in line.strip() for line in lines)
+    assert units.wrap(text, 40, "  ")[1].startswith("  ")
+    assert units.wrap("short", 20) == ["short"]

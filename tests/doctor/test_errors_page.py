@@ -40,6 +40,21 @@ def test_a_wrong_name(both: Hubs) -> None:
     assert "→ did you mean acestep-v15-base?" in ended.stderr
 
 
+def test_what_is_announced_and_not_published(both: Hubs, tmp_path: Path) -> None:
+    ended = both.run("--model", "acestep-v15-small", "--skip-main", "--dir", str(tmp_path / "out"))
+    assert ended.returncode == 3
+    assert "ACE-Step/acestep-v15-small: announced, but not on any hub yet" in ended.stderr
+    assert "→ take another model until it is published" in ended.stderr
+
+
+def test_a_revision_that_no_hub_has(both: Hubs, tmp_path: Path) -> None:
+    ended = both.run("--model", "made/Repo", "--skip-main", "--revision", "nosuch", "--dir", str(tmp_path / "out"))
+    assert ended.returncode == 3
+    assert "made/Repo: no hub has this revision" in ended.stderr
+    assert "→ leave out --revision for the newest version" in ended.stderr
+    assert "its branches and tags are: master" in ended.stderr
+
+
 def test_what_no_hub_has(both: Hubs, tmp_path: Path) -> None:
     ended = both.run("--model", "ACE-Step/nothing", "--skip-main", "--dir", str(tmp_path / "out"))
     assert ended.returncode == 3

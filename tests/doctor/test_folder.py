@@ -17,10 +17,12 @@ from acestep_fetch.doctor.folder import FolderFacts, look_at_folder, of_folder
 from acestep_fetch.doctor.mending import Removal, mend
 from acestep_fetch.doctor.strays import find_strays, look_at_leftovers, of_leftovers, of_strays
 from acestep_fetch.storage import platform
+from acestep_fetch.storage.begun import Begun, BegunFile, write_begun
 from acestep_fetch.storage.journal import Piece
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.lease import Lease
-from acestep_fetch.storage.parts import PartFile
+from acestep_fetch.storage.parts import PartFile, allocated_bytes
+from acestep_fetch.storage.receipts import Receipt, ReceiptFile, write_receipt
 from tests.doctor.conftest import Build, sft
 
 GB = 10**9
@@ -58,6 +60,7 @@ def told(found: FolderFacts) -> str:
             {"needed": 51 * GB},
             "FAIL disk: 50.0 GB free, but the main model still needs about 51.0 GB -> free 1.0 GB, or",
         ),
+        ({"needed": 51 * GB, "reserved": 2 * GB}, "ok disk: 50.0 GB free; the main model still needs about 51.0 GB"),
         ({"refusal": "Read-only file system"}, "FAIL folder: it cannot be written: Read-only file system"),
         ({"exists": False}, "ok folder: /m/checkpoints (--dir), which does not exist yet"),
         ({"note": "this folder is called checkpoints"}, "warn folder: this folder is called checkpoints"),
@@ -118,7 +121,40 @@ def test_what_is_begun_is_not_needed_again(build: Build) -> None:
     before = look_at_folder(root, None, "--dir", {}).needed
     os.truncate(root / "acestep-v15-turbo" / "model.safetensors", 4_000_000_000)  # a hole takes no room, but is there
     assert look_at_folder(root, None, "--dir", {}).needed == before - 4_000_000_000
-    assert folders._needed(root.parent / "nothing") == 10_092_095_357
+    assert folders._needed(Layout(root.parent / "nothing")) == (10_092_095_357, 0)
+
+
+def test_what_was_begun_of_the_main_model_counts_by_its_journal(build: Build) -> None:
+    """What waits in staging has come; room that a part has reserved has not, nor is another model's part of use."""
+    layout = Layout(build({"vae/config.json": b"1" * 400}))
+    model, other = Digest("sha256", "a" * 64), Digest("sha256", "b" * 64)
+    files = (
+        BegunFile("vae/config.json", 400, Digest("sha256", "c" * 64)),
+        BegunFile("vae/model.safetensors", 5000, Digest("sha256", "d" * 64)),
+        BegunFile("acestep-v15-turbo/model.safetensors", 8 << 20, model),
+    )
+    write_begun(layout, Begun("main", "ACE-Step/Ace-Step1.5", {}, files))
+    staged = layout.staged("vae") / "model.safetensors"
+    staged.parent.mkdir(parents=True)
+    staged.write_bytes(b"2" * 5000)
+    for digest in (model, other):
+        part = PartFile.open(layout.part(digest), 8 << 20, digest, ["huggingface"])
+        part.record(Piece(Span(0, 3 << 20), 0, "huggingface"))
+        part.close()
+    found = look_at_folder(layout.root, None, "--dir", {})
+    assert found.needed == 5 << 20
+    assert found.reserved == allocated_bytes(layout.part(model)) - (3 << 20)
+
+
+def test_a_model_of_which_a_file_is_gone_lacks_just_that(build: Build) -> None:
+    layout = Layout(build({"vae/config.json": b"1" * 400}))
+    there = (layout.root / "vae" / "config.json").stat().st_mtime_ns
+    files = (
+        ReceiptFile("vae/config.json", "vae/config.json", 400, there, "c" * 64),
+        ReceiptFile("vae/model.safetensors", "vae/model.safetensors", 5000, there, "d" * 64),
+    )
+    write_receipt(layout.receipts, Receipt("main", "ACE-Step/Ace-Step1.5", {}, {}, files))
+    assert look_at_folder(layout.root, None, "--dir", {}).needed == 5000
 
 
 def age(root: Path, seconds: float = 7200) -> None:

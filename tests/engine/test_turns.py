@@ -122,7 +122,7 @@ async def test_what_does_not_fit_names_what_does(
         assert error
         assert f"{(SIZE + SPARE) / 1e6:.1f} MB needed" in error.message
         assert error.hint
-        named = " ".join(f"--model {name}" for name in fit)
+        named = " ".join([*(f"--model made/{name}" for name in fit), "--skip-main"])
         assert error.hint.endswith(f"this would fit: {named}" if fit else "nothing was downloaded")
         if fit:
             less = await ended(w, models=tuple(f"made/{name}" for name in fit))
