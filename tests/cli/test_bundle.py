@@ -272,6 +272,22 @@ def test_a_volume_that_is_a_pipe_is_not_waited_for(both: Hubs, online: Path, iso
     assert f"{volume.name} is unreadable (not a file)" in ended.stderr
 
 
+@pytest.mark.parametrize("name", ["README.md", "code.py"])
+def test_code_that_never_was_the_locks_is_needed(name: str, tmp_path: Path) -> None:
+    """What `needs` leaves out `import` must not want."""
+    make_repo(tmp_path / "hub", REPO, {"a.bin": 2 * MIB, name: 4000})
+    with hubs(tmp_path / "hub") as pair:
+        online, isolated, lock = tmp_path / "online", tmp_path / "isolated", tmp_path / "the.lock"
+        assert pair.run(*WHAT, "--dir", str(online), "--progress", "none").returncode == 0
+        done(pair, "lock", *WHAT, "-o", lock, "--dir", online, "--offline")
+        (isolated / "Repo").mkdir(parents=True)
+        (isolated / "Repo" / name).write_text("somebody's")
+        done(pair, "bundle", "needs", "--lock", lock, "--dir", isolated, "-o", tmp_path / "needs.json")
+        done(pair, "bundle", "create", tmp_path / "needs.json", "-o", tmp_path / "usb", "--dir", online)
+        done(pair, "bundle", "import", tmp_path / "usb", "--dir", isolated)
+        assert tree_digests(isolated / "Repo") == tree_digests(tmp_path / "hub" / REPO)
+
+
 def test_volumes_that_are_there_and_right_are_not_written_again(both: Hubs, online: Path, tmp_path: Path) -> None:
     usb = tmp_path / "usb"
     volumes = bundled(both, online, usb)
