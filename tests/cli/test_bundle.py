@@ -10,19 +10,24 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote, split
 from typing import Any
 
 import pytest
 
+from acestep_fetch.core.errors import LeaseError
 from acestep_fetch.core.model import Digest, HubName
+from acestep_fetch.engine import packing
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.lease import Lease
 from acestep_fetch.storage.parts import PartFile, PieceWriter
 from tests.cli.test_program import WATCHED
 from tests.cli.test_upkeep import flip
+from tests.disk.places import memory_disk
 from tests.end_to_end.conftest import Hubs, events, hubs
 from tests.support.trees import make_catalogue, make_repo, tree_digests
 
@@ -78,6 +83,15 @@ def done(both: Hubs, *arguments: object, code: int = 0, **environment: str) -> A
     assert ended.returncode == code, ended.stderr
     assert "Traceback" not in ended.stderr
     return ended
+
+
+def limited(both: Hubs, limit: str, *arguments: object) -> tuple[int, str]:
+    """The command where the shell's `ulimit` holds; its code, and what it says."""
+    wrapper = ("sh", "-c", f'ulimit {limit}; exec "$@"', "sh")
+    process = both.start(*map(str, arguments), wrapper=wrapper, **DEAD)
+    _, said = process.communicate(timeout=60)
+    assert "Traceback" not in said
+    return process.returncode, said
 
 
 def is_ready(both: Hubs, isolated: Path, *models: str) -> bool:
@@ -289,15 +303,26 @@ def test_volumes_that_are_there_and_right_are_not_written_again(both: Hubs, onli
     assert not list(usb.glob("*.part"))
 
 
+SLOW_PACKING = """
+import time
+from acestep_fetch.engine import packing
+real = packing._blocks
+def blocks(path):
+    for each in real(path):
+        time.sleep(0.4)
+        yield each
+packing._blocks = blocks
+"""
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_packing_that_was_killed_goes_on(both: Hubs, online: Path, isolated: Path, tmp_path: Path) -> None:
     usb = tmp_path / "usb"
-    slow = (
-        "import time\nfrom acestep_fetch.engine import packing\nreal = packing._blocks\n"
-        "def blocks(path):\n    for each in real(path):\n        time.sleep(0.4)\n        yield each\n"
-        "packing._blocks = blocks"
-    )
     command = ["bundle", "create", *WHAT, "-o", str(usb), "--dir", str(online), "--split", "8MiB"]
-    process = both.start(*command, patch=slow)
+    process = both.start(*command, patch=SLOW_PACKING)
     until(lambda: re.search(r'"name": "volume-0001.bin", "sha256": "[0-9a-f]', text_of(usb / "bundle.json")))
     process.kill()
     process.communicate()
@@ -306,8 +331,80 @@ def test_packing_that_was_killed_goes_on(both: Hubs, online: Path, isolated: Pat
     before = times(usb)["volume-0001.bin"]
     bundled(both, online, usb)
     assert times(usb)["volume-0001.bin"] == before
+    assert names_in(usb) == ["bundle.json", *(f"volume-000{n}.bin" for n in range(1, 6))]
     done(both, "bundle", "import", usb, "--dir", isolated)
     assert is_ready(both, isolated, REPO)
+
+
+def test_one_at_a_time_packs_into_a_folder(both: Hubs, online: Path, isolated: Path, tmp_path: Path) -> None:
+    usb = tmp_path / "usb"
+    command = ["bundle", "create", *WHAT, "-o", str(usb), "--dir", str(online)]
+    process = both.start(*command, patch=SLOW_PACKING)
+    until(lambda: (usb / "volume-0001.bin.part").exists())
+    second = done(both, *command, code=9)
+    assert f"{usb}: another `bundle create` is writing into it" in second.stderr
+    assert process.communicate(timeout=60)[1] == f"{usb}: Repo: 1 volume, 33.6 MB\n"
+    assert process.returncode == 0
+    assert names_in(usb) == ["bundle.json", "volume-0001.bin"]
+    done(both, "bundle", "import", usb, "--dir", isolated)
+    assert is_ready(both, isolated, REPO)
+
+
+def test_a_claim_that_its_owner_removes_is_nobodys(tmp_path: Path) -> None:
+    """Who has opened it just before holds the lock of a file without a name, which keeps nobody out."""
+    inside, most, turns = 0, 0, 0
+
+    def work() -> None:
+        nonlocal inside, most, turns
+        for _ in range(400):
+            try:
+                with packing._alone(tmp_path):
+                    inside += 1
+                    most = max(most, inside)
+                    time.sleep(0)
+                    turns += 1
+                    inside -= 1
+            except LeaseError:
+                time.sleep(0)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert turns
+    assert most == 1
+    assert not names_in(tmp_path)
+
+
+def test_a_claim_without_an_owner_is_no_other_file(both: Hubs, online: Path, tmp_path: Path) -> None:
+    usb = tmp_path / "usb"
+    usb.mkdir()
+    (usb / packing.CLAIM).touch()
+    bundled(both, online, usb)
+    assert packing.CLAIM not in names_in(usb)
+
+
+def test_a_content_may_have_more_volumes_than_files_may_be_open(both: Hubs, online: Path, tmp_path: Path) -> None:
+    usb = tmp_path / "usb"
+    command = ("bundle", "create", *WHAT, "-o", usb, "--dir", online, "--split", "1MB")
+    assert limited(both, "-n 20", *command) == (0, f"{usb}: Repo: 34 volumes, 33.6 MB\n")
+    digests = {row["name"]: row["sha256"] for row in json.loads((usb / "bundle.json").read_text())["volumes"]}
+    assert {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in usb.glob("*.bin")} == digests
+
+
+def test_what_an_earlier_run_left_unfinished_counts_as_room(both: Hubs, online: Path, tmp_path: Path) -> None:
+    with memory_disk(tmp_path / "small", 56) as disk:
+        command = ["bundle", "create", *WHAT, "-o", str(disk / "usb"), "--dir", str(online)]
+        process = both.start(*command, patch=SLOW_PACKING)
+        part = disk / "usb" / "volume-0001.bin.part"
+        until(lambda: part.exists() and part.stat().st_size >= 16 * MIB)
+        process.kill()
+        process.communicate()
+        done(both, *command)
+        (disk / "usb" / "volume-0001.bin").unlink()
+        (disk / "filler").write_bytes(bytes(16 * MIB))
+        assert "not enough disk space" in done(both, *command, code=7).stderr
 
 
 SLOW = """
@@ -380,16 +477,18 @@ def test_somebody_else_writes_there(both: Hubs, online: Path, isolated: Path, tm
 
 
 def test_what_is_not_here_cannot_be_packed(both: Hubs, lock: Path, isolated: Path, tmp_path: Path) -> None:
-    empty, usb = tmp_path / "empty", tmp_path / "usb"
+    empty, usb, asked = tmp_path / "em pty", tmp_path / "usb", tmp_path / "the needs.json"
     model = done(both, "bundle", "create", *WHAT, "-o", usb, "--dir", empty, code=11)
-    assert f"acestep-fetch --skip-main --model {REPO} --dir {empty}" in model.stderr
-    done(both, "bundle", "needs", "--lock", lock, "--dir", isolated, "-o", tmp_path / "needs.json")
-    needed = done(both, "bundle", "create", tmp_path / "needs.json", "-o", usb, "--dir", empty, code=11)
-    command = f"acestep-fetch --lock {tmp_path / 'needs.json'} --dir {empty}"
+    assert f"acestep-fetch --skip-main --model {REPO} --dir {quote(str(empty))}" in model.stderr
+    locked = done(both, "bundle", "create", "--lock", lock, "-o", usb, "--dir", empty, code=11)
+    assert f"acestep-fetch --lock {lock} --dir {quote(str(empty))}" in locked.stderr
+    done(both, "bundle", "needs", "--lock", lock, "--dir", isolated, "-o", asked)
+    needed = done(both, "bundle", "create", asked, "-o", usb, "--dir", empty, code=11)
+    command = f"acestep-fetch --lock {quote(str(asked))} --dir {quote(str(empty))}"
     assert command in needed.stderr
     assert not usb.exists()
-    assert both.run(*command.split()[1:], "--progress", "none").returncode == 0  # the needs are a lock
-    done(both, "bundle", "create", tmp_path / "needs.json", "-o", usb, "--dir", empty)
+    assert both.run(*split(command)[1:], "--progress", "none").returncode == 0  # the needs are a lock
+    done(both, "bundle", "create", asked, "-o", usb, "--dir", empty)
 
 
 def test_a_file_that_rotted_is_not_packed(both: Hubs, online: Path, tmp_path: Path) -> None:
@@ -415,6 +514,9 @@ def test_wrong_folders_and_flags(both: Hubs, online: Path, tmp_path: Path) -> No
     (full / "mine").touch()
     done(both, "bundle", "create", *WHAT, "-o", full, "--dir", online, code=2)
     done(both, "bundle", "create", *WHAT, "-o", usb, "--dir", online, "--split", "much", code=2)
+    tiny = done(both, "bundle", "create", *WHAT, "-o", usb, "--dir", online, "--split", "999kB", code=2)
+    assert "--split: 999kB is too little for a volume" in tiny.stderr
+    assert "give 1MB or more" in tiny.stderr
     done(both, "bundle", "create", full / "mine", *WHAT, "-o", usb, code=2)
     done(both, "bundle", "import", full, "--dir", tmp_path / "x", code=2)
     done(both, "bundle", "import", tmp_path / "nowhere", "--dir", tmp_path / "x", code=2)
