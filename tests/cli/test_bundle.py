@@ -218,6 +218,59 @@ def test_what_an_earlier_run_was_lied_about_is_thrown_away(
     assert is_ready(both, isolated, REPO)
 
 
+def test_what_an_earlier_run_was_lied_about_is_copied_again_where_the_bundle_has_it(
+    both: Hubs, online: Path, isolated: Path, tmp_path: Path
+) -> None:
+    """As a volume leaves it that was damaged when it was copied from, and has been replaced since."""
+    bundled(both, online, tmp_path / "usb")
+    _stopped_at(online / "Repo" / "large.bin", isolated, [(0, 6)], bad=True)
+    brought = done(both, "bundle", "import", tmp_path / "usb", "--dir", isolated, "--progress", "json")
+    told = events(brought.stdout)
+    (dropped,) = [event for event in told if event["event"] == "bytes_dropped"]
+    assert (dropped["path"], dropped["count"]) == ("Repo/large.bin", 6 * MIB)
+    assert told[-1]["bytes_fetched"] == SIZE
+    assert is_ready(both, isolated, REPO)
+
+
+def test_volumes_that_were_swapped_are_all_named_and_leave_nothing(
+    both: Hubs, online: Path, isolated: Path, tmp_path: Path
+) -> None:
+    first, second, *_ = bundled(both, online, tmp_path / "usb")
+    shutil.copytree(tmp_path / "usb", tmp_path / "kept")
+    first.rename(tmp_path / "aside")
+    second.rename(first)
+    (tmp_path / "aside").rename(second)
+    ended = done(both, "bundle", "import", tmp_path / "usb", "--dir", isolated, code=6)
+    said = f"{first.name} is damaged, {second.name} is damaged; not whole: Repo/config.json and 1 more"
+    assert said in ended.stderr
+    assert "tried:" not in ended.stderr  # nothing was: these are the files that it is about
+    shutil.copytree(tmp_path / "kept", tmp_path / "usb", dirs_exist_ok=True)
+    again = done(both, "bundle", "import", tmp_path / "usb", "--dir", isolated, "--progress", "json")
+    assert 0 < events(again.stdout)[-1]["bytes_fetched"] <= 17 * MIB  # of the other three nothing
+    assert is_ready(both, isolated, REPO)
+
+
+def test_volumes_may_come_one_at_a_time(both: Hubs, online: Path, isolated: Path, tmp_path: Path) -> None:
+    """What came from a volume that is not there any more is kept, whatever else is missing."""
+    done(both, "bundle", "create", *WHAT, "-o", tmp_path / "usb", "--dir", online, "--split", "7MiB")
+    volumes = sorted((tmp_path / "usb").glob("volume-*.bin"))
+    assert len(volumes) == 5
+    copied = 0
+    for volume in volumes:
+        slot = tmp_path / volume.stem
+        slot.mkdir()
+        for path in (volume, tmp_path / "usb" / "bundle.json"):
+            shutil.copy(path, slot)
+        code = 0 if volume == volumes[-1] else 6
+        ended = done(both, "bundle", "import", slot, "--dir", isolated, "--progress", "json", code=code)
+        copied += (told := events(ended.stdout)[-1])["bytes_fetched"]
+        if volume == volumes[1]:
+            lacking = ", ".join(f"{other.name} is missing" for other in volumes[2:])
+            assert told["error"].endswith(f": {lacking}; not whole: Repo/large.bin and 3 more")
+    assert copied == SIZE
+    assert is_ready(both, isolated, REPO)
+
+
 @pytest.mark.parametrize("how", ["missing", "damaged", "cut short"])
 def test_a_bad_volume_is_named_and_everything_else_is_kept(
     how: str, both: Hubs, online: Path, isolated: Path, tmp_path: Path
