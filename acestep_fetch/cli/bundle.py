@@ -23,8 +23,9 @@ from acestep_fetch.display.units import plural, size
 from acestep_fetch.engine.packing import everything_of, pack, plan_bundle
 from acestep_fetch.engine.received import lock_received
 from acestep_fetch.options import Options, expanded, parse_size
+from acestep_fetch.storage.carried import read_bundle, read_needs
 from acestep_fetch.storage.layout import Layout, choose_folder
-from acestep_fetch.storage.lockfile import read_bundle, read_lock, read_needs, write_named
+from acestep_fetch.storage.lockfile import read_lock, write_named
 
 _SPLIT: Final = "4GB"  # a volume then fits on a stick that is formatted with FAT
 _SMALLEST: Final = 1_000_000  # bytes of a volume: below, a bundle is mostly names

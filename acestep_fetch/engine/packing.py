@@ -31,10 +31,11 @@ from acestep_fetch.core.lock import Lock, LockedFile
 from acestep_fetch.core.model import RemoteFile
 from acestep_fetch.core.spans import Span
 from acestep_fetch.storage import platform
+from acestep_fetch.storage.carried import read_bundle
 from acestep_fetch.storage.checksum import hash_file
 from acestep_fetch.storage.inventory import Held, Inventory
 from acestep_fetch.storage.layout import Layout
-from acestep_fetch.storage.lockfile import read_bundle, write_text
+from acestep_fetch.storage.lockfile import write_text
 from acestep_fetch.storage.parts import allocated_bytes
 
 BLOCK: Final = 4 << 20

@@ -25,9 +25,9 @@ from acestep_fetch.engine.examine import Known, examine
 from acestep_fetch.engine.planning import Job, Planner, check_space, contradiction, report_files
 from acestep_fetch.engine.publishing import Publisher
 from acestep_fetch.storage import platform
+from acestep_fetch.storage.carried import read_bundle
 from acestep_fetch.storage.checksum import ContentHash, digests_of
 from acestep_fetch.storage.journal import Piece
-from acestep_fetch.storage.lockfile import read_bundle
 from acestep_fetch.storage.parts import PartFile, PieceWriter
 
 SOURCE: Final = "bundle"

@@ -339,6 +339,40 @@ def test_a_volume_that_is_a_pipe_is_not_waited_for(both: Hubs, online: Path, iso
     assert f"{volume.name} is unreadable (not a file)" in ended.stderr
 
 
+@pytest.mark.parametrize("what", ["a pipe", "/dev/zero"])
+def test_a_list_of_a_bundle_that_is_no_file_is_neither_waited_for_nor_read(
+    what: str, both: Hubs, online: Path, tmp_path: Path
+) -> None:
+    usb, name = tmp_path / "usb", tmp_path / "usb" / "bundle.json"
+    usb.mkdir()
+    if what == "a pipe":
+        os.mkfifo(name)
+    else:
+        name.symlink_to(what)
+    for command in (("import", usb, "--dir", tmp_path / "x"), ("create", *WHAT, "-o", usb, "--dir", online)):
+        assert limited(both, "-v 4000000", "bundle", *command) == (
+            2,
+            f"acestep-fetch: {name}: not a file\n  → name the folder that `acestep-fetch bundle create` made\n",
+        )
+
+
+def test_needs_may_come_through_a_pipe_and_have_an_end(
+    both: Hubs, online: Path, isolated: Path, tmp_path: Path
+) -> None:
+    pipe, usb = tmp_path / "pipe", tmp_path / "usb"
+    text = done(both, "bundle", "needs", *WHAT, "--dir", isolated).stdout
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(text,))
+    writer.start()
+    done(both, "bundle", "create", pipe, "-o", usb, "--dir", online)
+    writer.join()
+    code, said = limited(both, "-v 4000000", "bundle", "create", "/dev/zero", "-o", usb, "--dir", online)
+    assert (code, "/dev/zero: it is longer than 64 MiB" in said) == (2, True)
+    (tmp_path / "usb" / "bundle.json").write_bytes(bytes((64 << 20) + 1))
+    long = done(both, "bundle", "import", usb, "--dir", isolated, code=2)
+    assert "bundle.json: it is longer than 64 MiB" in long.stderr
+
+
 def test_volumes_that_are_there_and_right_are_not_written_again(both: Hubs, online: Path, tmp_path: Path) -> None:
     usb = tmp_path / "usb"
     volumes = bundled(both, online, usb)
