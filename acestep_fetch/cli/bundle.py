@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from acestep_fetch import api
@@ -22,10 +23,12 @@ from acestep_fetch.display.units import plural, size
 from acestep_fetch.engine.packing import everything_of, pack, plan_bundle
 from acestep_fetch.engine.received import lock_received
 from acestep_fetch.options import Options, expanded, parse_size
+from acestep_fetch.storage.carried import read_bundle, read_needs
 from acestep_fetch.storage.layout import Layout, choose_folder
-from acestep_fetch.storage.lockfile import read_bundle, read_lock, read_needs, write_named
+from acestep_fetch.storage.lockfile import read_lock, write_named
 
 _SPLIT: Final = "4GB"  # a volume then fits on a stick that is formatted with FAT
+_SMALLEST: Final = 1_000_000  # bytes of a volume: below, a bundle is mostly names
 
 
 def parser() -> argparse.ArgumentParser:
@@ -114,15 +117,15 @@ def _create(given: argparse.Namespace) -> int:
 
 def _asked_for(given: argparse.Namespace, options: Options, layout: Layout) -> tuple[Needs, str]:
     """What is to be packed, and the command that fetches it."""
-    where = f"--dir {layout.root}"
+    where = f"--dir {quote(str(layout.root))}"
     needs = read_needs(expanded(given.needs)) if given.needs else None
     if needs and not needs.repos:
-        return needs, f"acestep-fetch --lock {given.needs} {where}"
+        return needs, f"acestep-fetch --lock {quote(given.needs)} {where}"
     models = load_catalogue().bring(needs.repos) if needs else api.wanted_models(options)
     if options.lock and not needs:
         lock = read_lock(options.lock)
         named = [found for model in models if (found := lock.find(model.name))]
-        return everything_of(Lock(tuple(named))), f"acestep-fetch --lock {options.lock} {where}"
+        return everything_of(Lock(tuple(named))), f"acestep-fetch --lock {quote(str(options.lock))} {where}"
     chosen = " ".join(f"--model {model.repo}" for model in models if model.name != MAIN)
     skip = "" if any(model.name == MAIN for model in models) else "--skip-main "
     fetch = f"acestep-fetch {skip}{chosen + ' ' if chosen else ''}{where}"
@@ -134,9 +137,15 @@ def _asked_for(given: argparse.Namespace, options: Options, layout: Layout) -> t
 
 def _split(text: str) -> int:
     try:
-        return parse_size(text)
+        found = parse_size(text)
     except UsageError as error:
         raise UsageError(f"--split: {error.message}", hint=error.hint) from None
+    if found < _SMALLEST:
+        raise UsageError(
+            f"--split: {text} is too little for a volume",
+            hint="give 1MB or more; each volume is a file of its own to copy",
+        )
+    return found
 
 
 def _said_of_a(bundle: Bundle) -> str:
