@@ -79,12 +79,16 @@ class Parser(argparse.ArgumentParser):
 
 def command_parser(name: str, description: str, examples: str) -> Parser:
     """The parser of ``acestep-fetch NAME``; `examples` are command lines, one below the other."""
-    return Parser(
-        prog=f"acestep-fetch {name}",
-        description=fill(description, 80),
-        epilog=f"examples:\n{examples}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    return Parser(prog=f"acestep-fetch {name}", **explained(description, examples))
+
+
+def explained(description: str, examples: str) -> dict[str, Any]:
+    """What a parser is told for its help. A command within a command is explained as one is."""
+    return {
+        "description": fill(" ".join(description.split()), 80),
+        "epilog": f"examples:\n{examples}",
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
 
 
 def add_setting(to: argparse._ActionsContainer, key: str, **more: Any) -> None:
