@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +17,7 @@ from acestep_fetch.cli.arguments import (
     origin_of,
 )
 from acestep_fetch.cli.columns import print_folded
-from acestep_fetch.cli.results import print_document
+from acestep_fetch.cli.results import print_document, results
 from acestep_fetch.core.errors import IncompleteError
 from acestep_fetch.display.units import one_line, plural
 from acestep_fetch.doctor.checkup import examine
@@ -59,11 +58,12 @@ def run(arguments: Sequence[str]) -> int:
     findings = list[Finding]()
     for finding in examine(options, origin=origin_of(given, "dir"), offline=options.offline):
         findings.append(finding)
-        if not given.json:
-            print_folded(one_line(line(finding)), " " * INDENT)
-            sys.stdout.flush()
-    if given.json:
-        print_document("doctor", _document(root, findings, fixed))
+        with results():  # who stops reading stops no check, and no report
+            if not given.json:
+                print_folded(one_line(line(finding)), " " * INDENT)
+    with results():
+        if given.json:
+            print_document("doctor", _document(root, findings, fixed))
     if given.report:
         _write(expanded(given.report), report(findings, root))
     return _verdict(findings)
@@ -75,8 +75,9 @@ def _fixed(root: Path, *, quiet: bool) -> list[Removal]:
 
     def tell(removal: Removal) -> None:
         fixed.append(removal)
-        if not quiet:
-            print(one_line(f"fix   removing {removal.path}  ({removal.why})"), flush=True)
+        with results():
+            if not quiet:
+                print(one_line(f"fix   removing {removal.path}  ({removal.why})"))
 
     try:
         mend(Layout(root), tell)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from shlex import quote
@@ -12,7 +11,7 @@ from shlex import quote
 from acestep_fetch.catalogue import load_catalogue
 from acestep_fetch.catalogue.models import MAIN
 from acestep_fetch.cli.arguments import add_folder, add_json, command_parser, options_of
-from acestep_fetch.cli.results import print_document
+from acestep_fetch.cli.results import print_document, results
 from acestep_fetch.cli.status_lines import lines, title
 from acestep_fetch.core.errors import IncompleteError
 from acestep_fetch.engine.standing import State, Status, status
@@ -40,13 +39,13 @@ def run(arguments: Sequence[str]) -> int:
         from acestep_fetch.cli.watching import watch
 
         found = watch(layout, silent=given.json)
-    if given.json:
-        print_document("status", found.to_dict())
-    else:
-        for line in lines(found, time.time(), shutil.get_terminal_size((120, 24)).columns):
-            print(line)
+    with results():
+        if given.json:
+            print_document("status", found.to_dict())
+        else:
+            for line in lines(found, time.time(), shutil.get_terminal_size((120, 24)).columns):
+                print(line)
     if not found.complete:
-        sys.stdout.flush()
         raise _incomplete(found)
     return 0
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from acestep_fetch.catalogue import Model, load_catalogue
 from acestep_fetch.cli.arguments import add_folder, command_parser, options_of
+from acestep_fetch.cli.results import print_folders
 from acestep_fetch.cli.status_lines import far
 from acestep_fetch.core.errors import FetchError, IncompleteError, LeaseError, UsageError
 from acestep_fetch.display.units import one_line
@@ -65,7 +66,7 @@ def _still_missing(waiting: Sequence[Model], layout: Layout, options: Options) -
     missing = list[Model]()
     for model in waiting:
         if ready := look(model, layout, options):
-            print(*ready.folders, sep="\n", flush=True)
+            print_folders(ready.folders)
         else:
             missing.append(model)
     return missing
