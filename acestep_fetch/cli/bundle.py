@@ -15,6 +15,7 @@ from acestep_fetch.catalogue.models import MAIN
 from acestep_fetch.cli.arguments import (
     add_folder,
     add_models,
+    add_offline_anyhow,
     add_output,
     command_parser,
     explained,
@@ -77,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     bring.add_argument("bundle", metavar="FOLDER", help="where the volumes are")
     for action in (needs, create, bring):
         add_folder(action)
+        add_offline_anyhow(action)
     add_output(bring)
     return top
 

@@ -10,7 +10,7 @@ from shlex import quote
 
 from acestep_fetch.catalogue import load_catalogue
 from acestep_fetch.catalogue.models import MAIN
-from acestep_fetch.cli.arguments import add_folder, add_json, command_parser, options_of
+from acestep_fetch.cli.arguments import add_folder, add_json, add_offline_anyhow, command_parser, options_of
 from acestep_fetch.cli.results import print_document, results
 from acestep_fetch.cli.status_lines import lines, title
 from acestep_fetch.core.errors import IncompleteError
@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
         "  acestep-fetch status\n  acestep-fetch status --watch --dir /models\n  acestep-fetch status --json",
     )
     add_folder(top)
+    add_offline_anyhow(top)
     top.add_argument("-w", "--watch", action="store_true", help="go on showing it until nobody is at work")
     add_json(top)
     return top

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from acestep_fetch.cli.arguments import add_json, command_parser
+from acestep_fetch.cli.arguments import add_json, add_offline_anyhow, command_parser
 from acestep_fetch.cli.inspection import add_arguments, folder_of, inspected, print_verdict
 from acestep_fetch.cli.results import print_document, results
 from acestep_fetch.core.errors import IncompleteError
@@ -21,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
     add_arguments(top)
     top.add_argument("--fast", action="store_true", help="compare sizes and times only")
     add_json(top)
+    add_offline_anyhow(top)
     return top
 
 
