@@ -636,8 +636,10 @@ def test_the_main_model_and_one_that_shares_a_file_with_it(tmp_path: Path) -> No
         assert pair.run(*models, "--dir", str(online), "--progress", "none").returncode == 0
         done(pair, "bundle", "needs", *models, "--dir", isolated, "-o", tmp_path / "needs.json")
         done(pair, "bundle", "create", tmp_path / "needs.json", "-o", usb, "--dir", online)
-        brought = done(pair, "bundle", "import", usb, "--dir", isolated, "-q")
-        assert len(brought.stdout.splitlines()) == 5
+        brought = done(pair, "bundle", "import", usb, "--dir", isolated, "--progress", "json")
+        ready = [event for event in events(brought.stdout) if event["event"] == "model_ready"]
+        assert [event["model"] for event in ready] == ["main", "acestep-v15-sft"]  # not by the alphabet
+        assert sum(len(event["folders"]) for event in ready) == 5
         assert tree_digests(isolated) == tree_digests(online)
         packed = sum(path.stat().st_size for path in usb.glob("volume-*"))
         whole = sum(
