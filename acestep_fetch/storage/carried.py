@@ -3,13 +3,12 @@ reading it neither waits for ever nor fills the memory."""
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from acestep_fetch.core.bundle import BUNDLE_NAME, Bundle, Needs, parse_bundle, parse_needs
 from acestep_fetch.core.errors import UsageError
+from acestep_fetch.storage import platform
 
 MOST: Final = 64 << 20  # bytes of either; the longest known are of less than one MiB
 
@@ -21,9 +20,11 @@ def read_needs(path: Path) -> Needs:
     """From a file, or from whoever writes into a pipe. Raises `UsageError`."""
     try:
         with path.open("rb") as file:
-            data = _read(file, path, _NEEDS)
+            data = file.read(MOST + 1)
     except OSError as exc:
         raise UsageError(f"{path}: {exc.strerror or exc}", hint=_NEEDS) from exc
+    if len(data) > MOST:
+        raise UsageError(f"{path}: it is longer than {MOST >> 20} MiB", hint=_NEEDS)
     return parse_needs(data, path.name)
 
 
@@ -31,22 +32,7 @@ def read_bundle(folder: Path) -> Bundle:
     """Raises `UsageError`."""
     path = folder / BUNDLE_NAME
     try:
-        with open(path, "rb", opener=_at_once) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise UsageError(f"{path}: not a file", hint=_BUNDLE)
-            data = _read(file, path, _BUNDLE)
+        data = platform.read_whole(path, MOST)
     except OSError as exc:
         raise UsageError(f"{path}: {exc.strerror or exc}", hint=_BUNDLE) from exc
     return parse_bundle(data, path.name)
-
-
-def _at_once(name: str, flags: int) -> int:
-    """To open a pipe would wait for who writes into it."""
-    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _read(file: BinaryIO, path: Path, hint: str) -> bytes:
-    data = file.read(MOST + 1)
-    if len(data) > MOST:
-        raise UsageError(f"{path}: it is longer than {MOST >> 20} MiB", hint=hint)
-    return data

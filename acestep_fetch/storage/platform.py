@@ -49,7 +49,7 @@ def read_whole(path: Path, most: int = 64 << 20) -> bytes:
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "not a file", str(path))
         if found.st_size > most:
-            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+            raise OSError(errno.EFBIG, f"it is longer than {most >> 20} MiB", str(path))
         return file.read()
 
 
