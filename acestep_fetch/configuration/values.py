@@ -112,6 +112,8 @@ def parse_name(text: str) -> tuple[str, ...]:
 
 def expanded(text: str) -> Path:
     """A path with ``~`` for the home folder."""
+    if "\0" in text:
+        raise UsageError(f"{text!r} is no path: there is a NUL in it", hint="write the path without it")
     try:
         return Path(text).expanduser()
     except RuntimeError:
