@@ -95,9 +95,11 @@ def _check(options: Options, outlet: Outlet, *, quiet: bool) -> int:
         if quiet and not outlet.is_json:
             print_folders(report.folders)
         return 0
-    folder = choose_folder(options.directory)[0]
-    names = ", ".join(model.name for model in missing(api.wanted_models(options), Layout(folder), options))
-    raise IncompleteError(f"{names}: not ready in {folder}", hint="the same command without --check fetches it")
+    folder, models = choose_folder(options.directory)[0], api.wanted_models(options)
+    lacking = missing(models, Layout(folder), options, api.locked_records(options, models))
+    names = ", ".join(model.name for model in lacking)
+    as_locked = f" as {options.lock} has it" if options.lock else ""
+    raise IncompleteError(f"{names}: not ready in {folder}{as_locked}", hint="the same command without --check fetches it")
 
 
 def _fetch(options: Options, given: argparse.Namespace, outlet: Outlet) -> int:

@@ -318,6 +318,20 @@ def test_what_only_one_of_two_equal_files_is_said_to_be_counts_too(first: str, r
         assert (out / "Repo").exists() is right
 
 
+def test_a_check_names_what_is_not_as_the_lock_has_it(tmp_path: Path) -> None:
+    lock, out = tmp_path / "the.lock", tmp_path / "out"
+    with two(tmp_path) as pair:
+        assert fetched(pair, out, *WHAT).returncode == 0
+        move_on(tmp_path, {"config.json": NEWER["config.json"]})
+        assert written(pair, lock).returncode == 0
+        check = ("--check", *WHAT, "--lock", str(lock))
+        ended = fetched(pair, out, *check)
+        assert ended.returncode == 11
+        assert ended.stderr.startswith(f"acestep-fetch: Repo: not ready in {out} as {lock} has it\n")
+        assert fetched(pair, out, *check[1:]).returncode == 0
+        assert fetched(pair, out, *check).returncode == 0
+
+
 def test_code_that_never_was_the_locks_is_no_change_of_it(tmp_path: Path) -> None:
     """Only of what was right once it can be the application's doing that it is another now."""
     lock, out = tmp_path / "the.lock", tmp_path / "out"
