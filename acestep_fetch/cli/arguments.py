@@ -224,6 +224,13 @@ def options_of(given: argparse.Namespace) -> Options:
     return Options(**values)  # type: ignore[arg-type]  # as the table has it
 
 
+def folder_given(given: argparse.Namespace) -> Path | None:
+    """The folder of ``--dir``, absolute: a command that a message tells to type needs it too. None without it."""
+    from acestep_fetch.storage.layout import choose_folder
+
+    return choose_folder(expanded(given.dir))[0] if given.dir else None
+
+
 def origin_of(given: argparse.Namespace, key: str) -> str:
     """Who says it: a flag, a variable, a file and its line, or nobody."""
     said = resolve([BY_KEY[key]], [flags(vars(given), [BY_KEY[key]]), *everything(os.environ)]).get(key)

@@ -99,7 +99,9 @@ def _check(options: Options, outlet: Outlet, *, quiet: bool) -> int:
     lacking = missing(models, Layout(folder), options, api.locked_records(options, models))
     names = ", ".join(model.name for model in lacking)
     as_locked = f" as {options.lock} has it" if options.lock else ""
-    raise IncompleteError(f"{names}: not ready in {folder}{as_locked}", hint="the same command without --check fetches it")
+    raise IncompleteError(
+        f"{names}: not ready in {folder}{as_locked}", hint="the same command without --check fetches it"
+    )
 
 
 def _fetch(options: Options, given: argparse.Namespace, outlet: Outlet) -> int:

@@ -6,7 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from acestep_fetch.cli.arguments import add_json, command_parser
+from acestep_fetch.catalogue.asking import command
+from acestep_fetch.cli.arguments import add_json, command_parser, folder_given
 from acestep_fetch.cli.inspection import add_arguments, folder_of, inspected, print_verdict
 from acestep_fetch.cli.results import print_document
 from acestep_fetch.core.errors import IncompleteError
@@ -38,11 +39,11 @@ def run(arguments: Sequence[str]) -> int:
     faulty = [v for v in found if v.faults]
     if faulty:
         count = sum(len(v.faults) for v in faulty)
-        names = " ".join(dict.fromkeys(v.receipt.model for v in faulty))
+        names = dict.fromkeys(v.receipt.model for v in faulty)
         raise IncompleteError(
             f"{count} {'file is' if count == 1 else 'files are'} {'changed' if given.fast else 'damaged'} or missing",
-            hint=f"see for certain with: acestep-fetch verify {names}"
+            hint=f"see for certain with: {command('verify', folder_given(given), names)}"
             if given.fast
-            else f"fetch what does not hold with: acestep-fetch repair {names}",
+            else f"fetch what does not hold with: {command('repair', folder_given(given), names)}",
         )
     return 0

@@ -6,10 +6,10 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from shlex import quote
 from typing import Final
 
 from acestep_fetch.catalogue import Model, load_catalogue
+from acestep_fetch.catalogue.asking import to_fetch
 from acestep_fetch.cli.arguments import add_folder, command_parser, options_of
 from acestep_fetch.cli.status_lines import far
 from acestep_fetch.core.errors import FetchError, IncompleteError, LeaseError, UsageError
@@ -95,15 +95,13 @@ def _who(holder: Holder) -> str:
 
 
 def _over(waiting: Sequence[Model], layout: Layout, holder: Holder | None) -> FetchError:
-    what, where = f"{_names(waiting)}: not ready in {layout.root}", f" --dir {quote(str(layout.root))}"
+    what = f"{_names(waiting)}: not ready in {layout.root}"
     if holder:
         return LeaseError(
             f"{what}, and the time is over; {_who(holder)}", hint="the download goes on: run this again to wait for it"
         )
-    flags = " ".join(
-        f"--model {model.repo}" if model.group == "other" else f"--model {model.name}" for model in waiting
-    )
-    return IncompleteError(f"{what}, and nobody is at work on it", hint=f"fetch it with: acestep-fetch {flags}{where}")
+    todo = to_fetch([(model.name, str(model.repo)) for model in waiting], layout.root)
+    return IncompleteError(f"{what}, and nobody is at work on it", hint=f"fetch it with: {todo}")
 
 
 def _names(waiting: Sequence[Model]) -> str:

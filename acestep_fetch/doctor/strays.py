@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from acestep_fetch.catalogue.asking import command
 from acestep_fetch.core.model import Digest
 from acestep_fetch.display.units import plural, size
 from acestep_fetch.doctor.belief import model_folders
@@ -142,8 +143,8 @@ def _held(part: Path) -> int:
         return 0
 
 
-def of_strays(strays: tuple[Stray, ...]) -> Iterator[Finding]:
-    """A line for each tool that left something."""
+def of_strays(strays: tuple[Stray, ...], folder: Path | None = None) -> Iterator[Finding]:
+    """A line for each tool that left something. `folder`: see `asking.command`."""
     for tool in dict.fromkeys(stray.tool for stray in strays):
         mine = [stray for stray in strays if stray.tool == tool]
         names = ", ".join(stray.path for stray in mine[:_NAMED]) + (", ..." if len(mine) > _NAMED else "")
@@ -151,7 +152,11 @@ def of_strays(strays: tuple[Stray, ...]) -> Iterator[Finding]:
         if all(stray.is_lock for stray in mine):
             yield ok("leftovers", f"{files}: locks, which do no harm")
         elif any(stray.is_left for stray in mine):
-            yield warn("leftovers", f"unfinished: {files}", "acestep-fetch doctor --fix removes what nobody writes to")
+            yield warn(
+                "leftovers",
+                f"unfinished: {files}",
+                f"{command('doctor --fix', folder)} (removes what nobody writes to)",
+            )
         elif any(stray.is_needed for stray in mine):
             todo = "the file of that name is not whole: let aria2c finish it, or remove both"
             yield warn("leftovers", f"unfinished: {files}", todo)
@@ -159,7 +164,7 @@ def of_strays(strays: tuple[Stray, ...]) -> Iterator[Finding]:
             yield ok("leftovers", f"unfinished: {files}: written to within the hour, or open now")
 
 
-def of_leftovers(left: Leftovers) -> Iterator[Finding]:
+def of_leftovers(left: Leftovers, folder: Path | None = None) -> Iterator[Finding]:
     """What of ours is under way or was not finished."""
     if left.holder:
         yield ok("our own", f"{left.holder} is downloading into this folder now")
@@ -167,5 +172,5 @@ def of_leftovers(left: Leftovers) -> Iterator[Finding]:
         detail = f"{plural(left.parts, 'file')} begun and not finished, {size(left.held)} kept"
         yield ok("our own", detail, "the same command as before goes on from there")
     if left.orphans:
-        todo = "acestep-fetch doctor --fix; the next run does it too"
+        todo = f"{command('doctor --fix', folder)}; the next run does it too"
         yield ok("our own", f"{plural(left.orphans, 'journal')} without a file", todo)

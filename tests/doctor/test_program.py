@@ -45,7 +45,7 @@ def test_what_fails_ends_with_11_and_says_what_to_do(both: Hubs, build: Build) -
     assert ended.returncode == 11
     (line,) = [line for line in ended.stdout.splitlines() if line.startswith("FAIL")]
     assert "would take it for installed" in line
-    assert line.endswith("-> acestep-fetch --model acestep-v15-sft")
+    assert line.endswith(f"-> acestep-fetch --model acestep-v15-sft --dir {root}")
     assert ended.stderr.startswith("acestep-fetch: 1 check failed: acestep-v15-sft\n  → ")
 
 
