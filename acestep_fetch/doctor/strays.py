@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from acestep_fetch.catalogue.asking import command
 from acestep_fetch.core.model import Digest
 from acestep_fetch.display.units import plural, size
 from acestep_fetch.doctor.belief import model_folders
-from acestep_fetch.doctor.findings import Finding, ok, warn
+from acestep_fetch.doctor.findings import Finding, fail, ok, warn
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.lease import Holder, Lease
 from acestep_fetch.storage.parts import held_bytes
@@ -50,12 +51,14 @@ class Stray:
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
-    """Of ours. `held` are the bytes in unfinished files, which the next run goes on from."""
+    """Of ours. `held` are the bytes in unfinished files, which the next run goes on from. `links` stand where folders of
+    ours belong: what is behind them is not ours."""
 
     parts: int = 0
     held: int = 0
     orphans: int = 0  # journals without their part
     holder: Holder | None = None  # who writes here now
+    links: tuple[Path, ...] = ()
 
 
 def find_strays(root: Path) -> tuple[Stray, ...]:
@@ -128,6 +131,8 @@ def _descriptors(process: str) -> list[str]:
 
 def look_at_leftovers(layout: Layout) -> Leftovers:
     """Raises OSError where they cannot be read."""
+    if links := tuple(each for each in (layout.state, layout.parts, layout.staging) if each.is_symlink()):
+        return Leftovers(holder=Lease.holder(layout.lease), links=links)
     parts = sorted(layout.parts.glob("*.part"))
     orphans = [path for path in layout.parts.glob("*.journal") if not path.with_suffix(".part").exists()]
     return Leftovers(len(parts), sum(map(_held, parts)), len(orphans), Lease.holder(layout.lease))
@@ -165,7 +170,10 @@ def of_strays(strays: tuple[Stray, ...], folder: Path | None = None) -> Iterator
 
 
 def of_leftovers(left: Leftovers, folder: Path | None = None) -> Iterator[Finding]:
-    """What of ours is under way or was not finished."""
+    """What of ours is under way or was not finished, and what would keep a run from writing it."""
+    for link in left.links:
+        detail = f"{link}: a link stands where something of ours belongs, and a download ends there with 8"
+        yield fail("our own", detail, f"look where it leads, then remove it: rm {quote(str(link))}")
     if left.holder:
         yield ok("our own", f"{left.holder} is downloading into this folder now")
     elif left.parts:
