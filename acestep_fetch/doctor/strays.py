@@ -51,8 +51,8 @@ class Stray:
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
-    """Of ours. `held` are the bytes in unfinished files, which the next run goes on from. `links` stand where folders of
-    ours belong: what is behind them is not ours."""
+    """Of ours. `held` are the bytes in unfinished files, which the next run goes on from. `links` stand where folders
+    of ours belong: what is behind them is not ours."""
 
     parts: int = 0
     held: int = 0
