@@ -66,6 +66,11 @@ class Parser(argparse.ArgumentParser):
         hint = f"a model is named by --model {words.split()[0]}; " if is_word and command.endswith(" get") else ""
         raise UsageError(message, hint=f"{hint}{command} --help has all flags")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """argparse says nothing of a help that could not be written."""
+        if message:
+            (file or sys.stderr).write(message)
+
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
         given = super().parse_args(args)
         showing = [setting for setting in fields(Showing) if setting.name in given]
