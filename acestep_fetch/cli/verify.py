@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from acestep_fetch.catalogue.asking import command
 from acestep_fetch.cli.arguments import add_json, command_parser, folder_given
 from acestep_fetch.cli.inspection import add_arguments, folder_of, inspected, print_verdict
-from acestep_fetch.cli.results import print_document
-from acestep_fetch.core.errors import IncompleteError
+from acestep_fetch.cli.results import error_of, print_document, results
+from acestep_fetch.core.errors import FetchError, IncompleteError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,10 +28,16 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
-    found = inspected(given, fast=given.fast)
+    about = {"folder": str(folder_of(given).root), "fast": given.fast}
+    try:
+        found = inspected(given, fast=given.fast)
+    except FetchError as error:  # nothing was finished here, for one
+        with results():
+            if given.json:
+                print_document("verify", about | {"models": [], "error": error_of(error)})
+        raise
     if given.json:
-        models = [verification.to_dict() for verification in found]
-        print_document("verify", {"folder": str(folder_of(given).root), "fast": given.fast, "models": models})
+        print_document("verify", about | {"models": [verification.to_dict() for verification in found]})
     else:
         for verification in found:
             print_verdict(verification, quiet=given.quiet, verbose=given.verbose)
