@@ -18,6 +18,7 @@ from acestep_fetch.cli.arguments import (
     add_sources,
     add_stream,
     add_transfer,
+    folder_given,
     options_of,
     showing_of,
 )
@@ -77,7 +78,7 @@ def run(arguments: Sequence[str]) -> int:
             outlet.only_looks()
             from acestep_fetch.cli.listing import print_models
 
-            return print_models(options_of(given))
+            return print_models(options_of(given), folder_given(given))
         outlet.write_summary_to(given.summary_file)
         options = options_of(given)
         return _check(options, outlet, quiet=given.quiet) if given.check else _fetch(options, given, outlet)

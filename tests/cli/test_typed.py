@@ -133,6 +133,13 @@ def test_what_stands_behind_the_arrows_of_doctor_works(both: Hubs, out: Path, mo
     assert not list((out / ".acestep-fetch" / "parts").glob("*.journal"))
 
 
+@pytest.mark.parametrize("arguments", [["list"], ["--list"]])
+def test_a_list_says_how_to_fetch_into_its_folder(arguments: list[str], run: Run, here: Path) -> None:
+    assert run(*arguments).out.endswith("\nfetch one with: acestep-fetch --model NAME\n")
+    said = run(*arguments, "-d", "my models").out
+    assert said.endswith(f"\nfetch one with: acestep-fetch --model NAME --dir '{here / 'my models'}'\n")
+
+
 def test_a_folder_that_no_flag_names_is_not_named(run: Run, here: Path) -> None:
     assert "fetch what does not hold with" not in run("doctor", "--offline").out
     assert run("doctor", "--offline").out.count("-> acestep-fetch\n") == 1
