@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Final
 
 from acestep_fetch.catalogue.asking import command
-from acestep_fetch.cli.arguments import add_folder, add_json, command_parser, folder_given, options_of
+from acestep_fetch.cli.arguments import (
+    add_folder,
+    add_json,
+    add_offline_anyhow,
+    command_parser,
+    folder_given,
+    options_of,
+)
 from acestep_fetch.cli.columns import columns
 from acestep_fetch.cli.results import print_document
 from acestep_fetch.display.units import cut, one_line, percent, size
@@ -30,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
         "  acestep-fetch list\n  acestep-fetch list --installed --dir /models\n  acestep-fetch list --json",
     )
     add_folder(top)
+    add_offline_anyhow(top)
     top.add_argument("--installed", action="store_true", help="only what is here, whole or in part")
     add_json(top)
     return top

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from acestep_fetch.catalogue.asking import command
-from acestep_fetch.cli.arguments import add_json, command_parser, folder_given
+from acestep_fetch.cli.arguments import add_json, add_offline_anyhow, command_parser, folder_given
 from acestep_fetch.cli.inspection import add_arguments, folder_of, inspected, print_verdict
 from acestep_fetch.cli.results import error_of, print_document, results
 from acestep_fetch.core.errors import FetchError, IncompleteError
@@ -23,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
     add_arguments(top)
     top.add_argument("--fast", action="store_true", help="compare sizes and times only")
     add_json(top)
+    add_offline_anyhow(top)
     return top
 
 
@@ -36,12 +36,12 @@ def run(arguments: Sequence[str]) -> int:
             if given.json:
                 print_document("verify", about | {"models": [], "error": error_of(error)})
         raise
-    if given.json:
-        print_document("verify", about | {"models": [verification.to_dict() for verification in found]})
-    else:
-        for verification in found:
-            print_verdict(verification, quiet=given.quiet, verbose=given.verbose)
-    sys.stdout.flush()
+    with results():
+        if given.json:
+            print_document("verify", about | {"models": [verification.to_dict() for verification in found]})
+        else:
+            for verification in found:
+                print_verdict(verification, quiet=given.quiet, verbose=given.verbose)
     faulty = [v for v in found if v.faults]
     if faulty:
         count = sum(len(v.faults) for v in faulty)
