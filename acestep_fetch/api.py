@@ -50,7 +50,7 @@ def up_to_date(options: Options, listener: Listener | None = None) -> Report | N
     layout, models = Layout(folder), wanted_models(options)
     found, error = dict[str, Ready](), None
     try:
-        records = _locked_records(options, models)
+        records = locked_records(options, models)
         found = {m.name: ready for m in models if (ready := look(m, layout, options, records.get(m.name)))}
         missing = [model for model in models if model.name not in found]
         if not found or not all(options.all_models and model.announced for model in missing):
@@ -170,7 +170,7 @@ def needs(options: Options, tell: Callable[[str], None] = lambda path: None) -> 
     models, layout = wanted_models(options), Layout(choose_folder(options.directory)[0])
     lock = read_lock(options.lock) if options.lock else None
     try:
-        return find_needs(models, layout, options, lock, _locked_records(options, models), tell)
+        return find_needs(models, layout, options, lock, locked_records(options, models), tell)
     except OSError as exc:
         raise platform.explain(exc, exc.filename or layout.root) from exc
 
@@ -238,7 +238,7 @@ async def fetch_async(
             context.emit(RunStarted(__version__, str(folder), names, "repair" if record else "get"))
             if note:
                 context.emit(Note("info", note))
-            records = _locked_records(options, models) if record is None else {record.model: record_of(record)}
+            records = locked_records(options, models) if record is None else {record.model: record_of(record)}
             known = {name: each for name, each in records.items() if each}
             ending.session = Session(context, models, lambda: _connect(options), known, lists, bundle)
             async with watchdog:
@@ -292,7 +292,7 @@ def wanted_models(options: Options) -> Sequence[Model]:
     return others if options.skip_main else (main, *others)
 
 
-def _locked_records(options: Options, models: Sequence[Model]) -> dict[str, Record | None]:
+def locked_records(options: Options, models: Sequence[Model]) -> dict[str, Record | None]:
     """What `options.lock` says of each of `models`; nothing where there is no lock. Raises `UsageError`, and
     `LockedError` where it lacks one (that is published)."""
     if options.lock is None:

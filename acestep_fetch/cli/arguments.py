@@ -66,6 +66,11 @@ class Parser(argparse.ArgumentParser):
         hint = f"a model is named by --model {words.split()[0]}; " if is_word and command.endswith(" get") else ""
         raise UsageError(message, hint=f"{hint}{command} --help has all flags")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """argparse says nothing of a help that could not be written."""
+        if message:
+            (file or sys.stderr).write(message)
+
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
         given = super().parse_args(args)
         showing = [setting for setting in fields(Showing) if setting.name in given]
@@ -232,6 +237,13 @@ def options_of(given: argparse.Namespace) -> Options:
     if (locked := told.get("locked")) and locked.value and "lock" not in told:
         values["lock"] = Path(LOCK_NAME)
     return Options(**values)  # type: ignore[arg-type]  # as the table has it
+
+
+def folder_given(given: argparse.Namespace) -> Path | None:
+    """The folder of ``--dir``, absolute: a command that a message tells to type needs it too. None without it."""
+    from acestep_fetch.storage.layout import choose_folder
+
+    return choose_folder(expanded(given.dir))[0] if given.dir else None
 
 
 def origin_of(given: argparse.Namespace, key: str) -> str:

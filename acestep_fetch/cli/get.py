@@ -18,6 +18,7 @@ from acestep_fetch.cli.arguments import (
     add_sources,
     add_stream,
     add_transfer,
+    folder_given,
     options_of,
     showing_of,
 )
@@ -77,7 +78,7 @@ def run(arguments: Sequence[str]) -> int:
             outlet.only_looks()
             from acestep_fetch.cli.listing import print_models
 
-            return print_models(options_of(given))
+            return print_models(options_of(given), folder_given(given))
         outlet.write_summary_to(given.summary_file)
         options = options_of(given)
         return _check(options, outlet, quiet=given.quiet) if given.check else _fetch(options, given, outlet)
@@ -95,9 +96,13 @@ def _check(options: Options, outlet: Outlet, *, quiet: bool) -> int:
         if quiet and not outlet.is_json:
             print_folders(report.folders)
         return 0
-    folder = choose_folder(options.directory)[0]
-    names = ", ".join(model.name for model in missing(api.wanted_models(options), Layout(folder), options))
-    raise IncompleteError(f"{names}: not ready in {folder}", hint="the same command without --check fetches it")
+    folder, models = choose_folder(options.directory)[0], api.wanted_models(options)
+    lacking = missing(models, Layout(folder), options, api.locked_records(options, models))
+    names = ", ".join(model.name for model in lacking)
+    as_locked = f" as {options.lock} has it" if options.lock else ""
+    raise IncompleteError(
+        f"{names}: not ready in {folder}{as_locked}", hint="the same command without --check fetches it"
+    )
 
 
 def _fetch(options: Options, given: argparse.Namespace, outlet: Outlet) -> int:

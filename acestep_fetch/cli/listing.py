@@ -5,9 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
-from acestep_fetch.cli.arguments import add_folder, add_json, add_offline_anyhow, command_parser, options_of
+from acestep_fetch.catalogue.asking import command
+from acestep_fetch.cli.arguments import (
+    add_folder,
+    add_json,
+    add_offline_anyhow,
+    command_parser,
+    folder_given,
+    options_of,
+)
 from acestep_fetch.cli.columns import columns
 from acestep_fetch.cli.results import print_document
 from acestep_fetch.display.units import cut, one_line, percent, size
@@ -38,15 +47,15 @@ def run(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
     options = options_of(given)
     if not given.json:
-        return print_models(options, installed=given.installed)
+        return print_models(options, folder_given(given), installed=given.installed)
     layout = Layout(choose_folder(options.directory)[0])
     found = [model.to_dict() for model in _chosen(layout, installed=given.installed)]
     print_document("list", {"folder": str(layout.root), "models": found})
     return 0
 
 
-def print_models(options: Options, *, installed: bool = False) -> int:
-    """Prints the table to stdout and returns 0."""
+def print_models(options: Options, named: Path | None = None, *, installed: bool = False) -> int:
+    """Prints the table to stdout and returns 0. `named` is the folder that what is to be typed has to name."""
     layout = Layout(choose_folder(options.directory)[0])
     chosen = _chosen(layout, installed=installed)
     if chosen:
@@ -54,7 +63,7 @@ def print_models(options: Options, *, installed: bool = False) -> int:
             print(line)
         print()
     print(f"folder: {layout.root}{'' if chosen else ', without any model'}")
-    print("fetch one with: acestep-fetch --model NAME")
+    print(f"fetch one with: {command('--model NAME', named)}")
     return 0
 
 
