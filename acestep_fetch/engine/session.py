@@ -126,7 +126,7 @@ class Session:
         for work in self.open_works:
             ready = await self._context.disk.run(look, work.model, layout, options, work.record)
             if ready:
-                work.ready, work.folders = True, ready.folders
+                work.ready, work.found, work.folders = True, True, ready.folders
                 for event in ready.events:
                     self._context.emit(event)
 
