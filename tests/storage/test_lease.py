@@ -104,13 +104,18 @@ def test_what_a_dead_holder_wrote_is_replaced(path: Path) -> None:
     lease.release()
 
 
-def test_without_locks_everybody_gets_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows
-    leases = [Lease.take(path), Lease.take(path)]
-    assert all(isinstance(lease, Lease) for lease in leases)
-    for lease in leases:
+def test_without_locks_one_gets_it_all_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # and no Windows either
+    for _ in range(3):
+        lease = Lease.take(path)
         assert isinstance(lease, Lease)
+        assert not lease.is_believed
+        found = Lease.take(path)
+        assert isinstance(found, Holder)
+        assert found.pid == os.getpid()
+        assert Lease.holder(path) == found
         lease.release()
+        assert Lease.holder(path) is None
 
 
 def test_a_folder_that_cannot_be_written_raises_what_the_disk_raised(tmp_path: Path) -> None:
