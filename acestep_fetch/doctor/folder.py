@@ -208,5 +208,5 @@ def _of_disk(facts: FolderFacts) -> Iterator[Finding]:
     elif kind:
         yield ok("file system", f"{kind}{', over a network' if kind in _REMOTE else ''}")
     if facts.locks is False:
-        detail = "they do not hold on this disk: runs tell one another by files, and follow one that was killed elsewhere"
+        detail = "they do not hold on this disk: runs tell one another by files; one killed elsewhere is followed"
         yield warn("locks", f"{detail} after {STALE:.0f} s", "run one at a time where that is too slow")
