@@ -54,6 +54,7 @@ class Outlet:
         self._is_run, self._started, self._closed = True, False, False
         self._stops = Stops()
         self._ends = list[RunFinished]()
+        self._unseen = 0  # of these, that ended before there was a display
         self._outcome = list[Event]()  # what stderr is told of a JSON stream
 
     def __enter__(self) -> Self:
@@ -86,6 +87,7 @@ class Outlet:
     def __call__(self, event: Event) -> None:
         if isinstance(event, RunFinished):
             self._ends.append(event)
+            self._unseen += not self._display
         elif self._display and not (self._started and isinstance(event, RunStarted)):
             if isinstance(event, RunStarted):
                 self._started, event = True, replace(event, command=self._command)
@@ -168,7 +170,7 @@ class Outlet:
                 self(Note("warning", unwritten))
         if self._display:
             if self.is_json or not said:
-                self._display(end)
+                self._display(end if self.is_json else self._seen(end))
             self._display.close()
         if self.is_json and not said:
             _tell_people([*self._outcome, end])
@@ -176,6 +178,17 @@ class Outlet:
             print(f"acestep-fetch: warning: {unwritten}", file=sys.stderr)
         if self.is_json and self.refused and sys.stderr:
             print(f"acestep-fetch: warning: the output was not written: {self.refused}", file=sys.stderr)
+
+    def _seen(self, end: RunFinished) -> RunFinished:
+        """`end` without the runs that had ended before there was a display: people were told of them otherwise."""
+        earlier = self._ends[: self._unseen]
+        return replace(
+            end,
+            models={name: state for name, state in end.models.items() if all(name not in e.models for e in earlier)},
+            files_verified=end.files_verified - sum(each.files_verified for each in earlier),
+            files_reused=end.files_reused - sum(each.files_reused for each in earlier),
+            bytes_reused=end.bytes_reused - sum(each.bytes_reused for each in earlier),
+        )
 
     def _begin(self) -> None:
         """A stream has a start, however soon it ends."""

@@ -37,7 +37,7 @@ class FetchError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
     name: ClassVar[str] = "failure"
 
     def __init__(self, message: str, *, hint: str | None = None, attempts: Sequence[str] = ()) -> None:
@@ -150,9 +150,17 @@ class StuckError(FetchError):
 
 
 class PartialError(FetchError):
+    """`retryable` where one of its causes is."""
+
     exit_code = 10
     retryable = True
     name = "partial"
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, attempts: Sequence[str] = (), retryable: bool = True
+    ) -> None:
+        super().__init__(message, hint=hint, attempts=attempts)
+        self.retryable = retryable
 
 
 class IncompleteError(FetchError):

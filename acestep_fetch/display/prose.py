@@ -43,6 +43,7 @@ class Narrator:
         self._ready = list[ev.ModelReady]()
         self._failed = list[ev.ModelFailed]()
         self._asked = 0
+        self._file_failed = ""
         self._idle_plan = False
 
     def tell(self, event: ev.Event) -> list[Line]:
@@ -103,7 +104,8 @@ class Narrator:
                 text = f"{event.path}: wrong bytes from {culprit} repaired ({where})"
                 return self._seldom(("repair", event.culprit), Line("warn", text))
             case ev.FileFailed():
-                return [Line("bad", _with_subject(event.path, event.message))]
+                self._file_failed = _with_subject(event.path, event.message)
+                return [Line("bad", self._file_failed)]
             case ev.ComponentMoved():
                 text = f"{event.component}: now taken from {title(event.to)}, not {title(event.source)}: {event.why}"
                 return [Line("warn", text)]
@@ -169,7 +171,8 @@ class Narrator:
             self._failed.append(event)
             text = _with_subject(event.model, event.message) if self._asked > 1 else event.message
             attempts = [Line(*pair) for pair in tried(event.attempts)]
-            return [Line("bad", text), *attempts, *([Line("hint", event.hint)] if event.hint else [])]
+            what = [] if text == self._file_failed else [Line("bad", text)]  # or it was told of the file
+            return [*what, *attempts, *([Line("hint", event.hint)] if event.hint else [])]
         self._ready.append(event)
         counts = f"{units.plural(event.files, 'file')}, {units.size(event.size)}"
         if not event.fetched:

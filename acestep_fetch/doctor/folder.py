@@ -18,6 +18,7 @@ from acestep_fetch.doctor.findings import Finding, fail, ok, warn
 from acestep_fetch.engine.records import Records
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.begun import Begun
+from acestep_fetch.storage.claim import STALE
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.parts import allocated_bytes
 
@@ -207,5 +208,5 @@ def _of_disk(facts: FolderFacts) -> Iterator[Finding]:
     elif kind:
         yield ok("file system", f"{kind}{', over a network' if kind in _REMOTE else ''}")
     if facts.locks is False:
-        detail = "they do not hold on this disk: two runs at once would do the work twice (and still write right files)"
-        yield warn("locks", detail, "start one run at a time")
+        detail = "they do not hold on this disk: runs tell one another by files; one killed elsewhere is followed"
+        yield warn("locks", f"{detail} after {STALE:.0f} s", "run one at a time where that is too slow")

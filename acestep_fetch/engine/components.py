@@ -129,6 +129,7 @@ class ModelWork:
     components: list[Component] = field(default_factory=list)
     error: FetchError | None = None
     ready: bool = False
+    found: bool = False  # it was ready before this run did anything for it
     ending: bool = False  # somebody is about to settle it
     folders: tuple[str, ...] = ()  # absolute, once it is ready
     record: Record | None = None  # what it is to be again, whatever the hubs have by now

@@ -87,7 +87,8 @@ class Ending:
         works = self.session.works if self.session else []
         error, stopped = self._error, self._stopped
         if error is None:
-            error = overall([work.error for work in works if work.error], sum(work.ready for work in works))
+            became = sum(work.ready and not work.found for work in works)
+            error = overall([work.error for work in works if work.error], became)
         states = {work.model.name: _state(work, error, stopped, self._context.options) for work in works}
         if self.session:
             states |= {model.name: "unavailable" for model in self.session.unavailable}

@@ -140,10 +140,10 @@ class Publisher:
         """Writes the receipt of a model whose components are all published, and the hub client's own notes."""
         await self._context.on_disk(self._context.layout.receipts, self._write_receipt, work)
         await self._leave_notes(work)
-        work.ready = True
         manifests = [component.manifest for component in work.components]
         work.folders = tuple(str(self._context.layout.final(c.name)) for c in work.components if c.name)
         fetched = any(component.fetched for component in work.components)
+        work.ready, work.found = True, not fetched
         count, size = sum(len(m.files) for m in manifests), sum(m.size for m in manifests)
         self._context.emit(ModelReady(work.model.name, work.folders, count, size, fetched))
 

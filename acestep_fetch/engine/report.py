@@ -45,6 +45,7 @@ class Ledger:
     failed: dict[str, str] = field(default_factory=dict)  # message -> the file that it is about
     order: tuple[str, ...] = ()
     why: str = ""
+    planned: set[str] = field(default_factory=set)  # models whose files are told one by one
 
     def listen(self, event: Event) -> None:
         match event:
@@ -67,7 +68,8 @@ class Ledger:
                 self.order, self.why = event.order, event.why
             case PlanMade():
                 self.bytes_reused += event.partial
-            case ModelReady(fetched=False):
+                self.planned.update(event.models)
+            case ModelReady(fetched=False) if event.model not in self.planned:
                 self.reused += event.files
                 self.bytes_reused += event.size
             case _:
@@ -201,7 +203,7 @@ def together(ends: Sequence[RunFinished]) -> RunFinished:
         return first
     last, failed = ends[-1], [end for end in ends if end.exit_code]
     models = {name: state for end in ends for name, state in end.models.items()}
-    ready = [end for end in ends if not end.exit_code]
+    became = [end for end in ends if not end.exit_code and end.changed]  # what was ready before is no success of these
     worst = last if last.exit_code > MOST_CODES else min(failed, key=_gravity) if failed else first
     fetched, seconds = sum(end.bytes_fetched for end in ends), sum(end.seconds for end in ends)
     whole = replace(
@@ -218,12 +220,12 @@ def together(ends: Sequence[RunFinished]) -> RunFinished:
         bytes_compared=sum(end.bytes_compared for end in ends),
         bytes_dropped=sum(end.bytes_dropped for end in ends),
     )
-    if not (failed and ready) or last.exit_code > MOST_CODES:
+    if not (failed and became) or last.exit_code > MOST_CODES:
         return whole
     return replace(
         whole,
         exit_code=PartialError.exit_code,
-        retryable=PartialError.retryable,
+        retryable=any(end.retryable for end in failed),
         error=f"{len(failed)} of {len(ends)} models failed: {worst.error}",
         hint=worst.hint or _AGAIN,
     )
@@ -234,15 +236,17 @@ def _gravity(error: FetchError | RunFinished) -> tuple[bool, int]:
     return error.retryable, error.exit_code
 
 
-def overall(errors: Sequence[FetchError], ready: int) -> FetchError | None:
-    """The one error a run ends with: partial success, else the gravest cause that no retry can help."""
+def overall(errors: Sequence[FetchError], became_ready: int) -> FetchError | None:
+    """The one error a run ends with: partial success, else the gravest cause that no retry can help. Models that were
+    ready before are no part of it: whoever runs it again until it is done would never see another code than 10."""
     if not errors:
         return None
     worst = min(errors, key=_gravity)
-    if not ready:
+    if not became_ready:
         return worst
     return PartialError(
-        f"{len(errors)} of {len(errors) + ready} models failed: {worst.message}",
+        f"{len(errors)} of {len(errors) + became_ready} models failed: {worst.message}",
         hint=worst.hint or _AGAIN,
         attempts=worst.attempts,
+        retryable=any(error.retryable for error in errors),
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from acestep_fetch.catalogue import Model
-from acestep_fetch.core.errors import FetchError, LeaseError
+from acestep_fetch.core.errors import DiskError, FetchError, LeaseError
 from acestep_fetch.core.events import Waiting
 from acestep_fetch.engine.components import ModelWork
 from acestep_fetch.engine.context import Context
@@ -26,6 +26,7 @@ from acestep_fetch.engine.readiness import look, selection_of
 from acestep_fetch.engine.recorded import Record, record_of
 from acestep_fetch.engine.report import FileReport
 from acestep_fetch.storage import platform, receipts
+from acestep_fetch.storage.claim import Watch
 from acestep_fetch.storage.lease import Holder, Lease
 from acestep_fetch.storage.sweeping import sweep
 
@@ -126,7 +127,7 @@ class Session:
         for work in self.open_works:
             ready = await self._context.disk.run(look, work.model, layout, options, work.record)
             if ready:
-                work.ready, work.folders = True, ready.folders
+                work.ready, work.found, work.folders = True, True, ready.folders
                 for event in ready.events:
                     self._context.emit(event)
 
@@ -136,19 +137,23 @@ class Session:
             yield None
             return
         lease = await self._take_lease()
-        self._context = replace(self._context, check_folder=lease.check)
+        self._context = replace(self._context, check_folder=lease.check, is_alone=lease.is_believed)
         try:
             yield lease
+        except DiskError:
+            with suppress(OSError):
+                await self._context.disk.run(lease.check)  # which may say more
+            raise
         finally:
             lease.release()
 
     async def _take_lease(self) -> Lease:
         path, left = self._context.layout.lease, self._context.options.lease_wait
-        said, told = 0.0, 0
+        said, told, watch = 0.0, 0, Watch()
         names = [work.model.name for work in self.open_works]
         while True:
             try:
-                taken = await self._context.disk.acquire(path, partial(Lease.take, path, names), _give_back)
+                taken = await self._context.disk.acquire(path, partial(Lease.take, path, names, watch), _give_back)
             except OSError as exc:
                 raise platform.explain(exc, exc.filename or path.parent) from exc
             if isinstance(taken, Lease):
@@ -176,6 +181,8 @@ class Session:
         pulse, told = self._context.pulse, 0
         while lease:
             await asyncio.sleep(_TELL_EVERY)
+            if lease.lost:
+                await self._context.on_disk(self._context.layout.state, lease.check)
             if pulse.done != told:
                 told = pulse.done
                 with suppress(OSError):  # it is for others only; the run has its own ways to learn of a bad disk

@@ -9,6 +9,7 @@
     checkpoints/.acestep-fetch/begun/        one per model that is not: what a run set out to fetch
     checkpoints/.acestep-fetch/pieces/       the journals of finished files: a checksum for each piece
     checkpoints/.acestep-fetch/lease         who writes here
+    checkpoints/.acestep-fetch/lease.<n>     the same, for disks whose locks cannot be believed (`storage.claim`)
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from acestep_fetch.storage.receipts import Receipt, write_receipt
 from tests.cli.conftest import Run
 from tests.end_to_end.conftest import Hubs, hubs
 from tests.support.faults import Rule, Throttle
-from tests.support.trees import make_repo, tree_digests
+from tests.support.trees import make_repo, received, tree_digests
 
 MIB = 1 << 20
 REPO = "someone/large"
@@ -158,7 +158,10 @@ def test_who_makes_it_ready_at_the_last_moment_is_in_time(
     layout = Layout(tmp_path / "out")
 
     def ends(path: Path, holder: Callable[[Path], Holder | None] = Lease.holder) -> Holder | None:
-        write_receipt(layout.receipts, Receipt("main", "ACE-Step/Ace-Step1.5", {"vae": "huggingface:x"}, {}, ()))
+        write_receipt(
+            layout.receipts,
+            Receipt("main", "ACE-Step/Ace-Step1.5", {"vae": "huggingface:x"}, {}, (received(layout.root, "vae/x"),)),
+        )
         return None if leaves else holder(path)
 
     monkeypatch.setattr(Lease, "holder", staticmethod(ends))

@@ -26,6 +26,7 @@ from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.lockfile import write_lock
 from acestep_fetch.storage.receipts import Receipt, ReceiptFile, write_receipt
 from tests.cli.conftest import Ended, Run
+from tests.support.trees import received
 
 SECRET = "hf_SECRETsecretSECRETsecret"
 
@@ -243,7 +244,9 @@ def test_a_check_says_what_is_missing_and_changes_nothing(run: Run, here: Path) 
     assert "main, acestep-v15-sft: not ready in" in ended.err
     assert list(here.iterdir()) == []
     for name, repo in (("main", "ACE-Step/Ace-Step1.5"), ("acestep-v15-sft", "ACE-Step/acestep-v15-sft")):
-        write_receipt(layout.receipts, Receipt(name, repo, {name: "huggingface:x"}, {}, ()))
+        write_receipt(
+            layout.receipts, Receipt(name, repo, {name: "huggingface:x"}, {}, (received(layout.root, f"{name}/x"),))
+        )
     for arguments in (["--check"], ["get", "--check", "-m", "acestep-v15-sft"]):
         assert run(*arguments) == Ended(0, "", "")
     told = run("--check", "-q", "-m", "sft", "--skip-main")
@@ -267,7 +270,8 @@ def test_a_check_says_what_is_missing_and_changes_nothing(run: Run, here: Path) 
 def test_a_check_of_what_may_not_be_fetched_says_that_it_is_not_ready(
     more: list[str], offline: str, code: int, said: str, run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    is_main = Receipt("main", "ACE-Step/Ace-Step1.5", {"main": "huggingface:x"}, {}, ())
+    x = received(here / "checkpoints", "main/x")
+    is_main = Receipt("main", "ACE-Step/Ace-Step1.5", {"main": "huggingface:x"}, {}, (x,))
     write_receipt(Layout(here / "checkpoints").receipts, is_main)  # so one of the two is ready
     write_lock(here / "empty.lock", Lock())
     monkeypatch.setenv("HF_HUB_OFFLINE", offline or "0")

@@ -147,7 +147,7 @@ def leftovers(folder: Path) -> list[str]:
     kept = {"pieces", "receipts"}
     inside = (path for path in state.rglob("*") if path.is_file() and path.parent.name not in kept)
     outside = (path for path in (folder / FOLDER).rglob("*.tmp"))
-    return [str(path.relative_to(folder)) for path in (*inside, *outside) if path.name != "lease"]
+    return [str(path.relative_to(folder)) for path in (*inside, *outside) if not path.name.startswith("lease")]
 
 
 def until(condition: Callable[[], object], seconds: float = 30.0) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from acestep_fetch.storage import platform
+from acestep_fetch.storage import claim, platform
 from tests.end_to_end.conftest import Hubs, events, hubs
 from tests.engine.conftest import hubs as worlds
 from tests.engine.conftest import is_copy
@@ -83,9 +83,86 @@ def test_who_waits_takes_over_when_the_owner_is_killed(tmp_path: Path) -> None:
     assert _is_right(tmp_path)
 
 
-async def test_a_disk_whose_locks_lie_never_makes_a_wrong_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two runs write the same part file at once, because each believes that it is alone."""
+REFUSED = """
+import errno, fcntl
+def flock(fd, how):
+    raise OSError(errno.ENOLCK, "No locks available")
+fcntl.flock = flock
+"""
+GRANTED = "import fcntl; fcntl.flock = lambda fd, how: None"  # whoever else has it
+A_MACHINE = """
+import socket
+from acestep_fetch.storage import claim
+socket.gethostname = lambda: {name!r}
+claim.boot = claim.place = lambda: {name!r}
+"""
+
+
+@pytest.mark.parametrize("machines", [1, 8])
+@pytest.mark.parametrize("locks", [REFUSED, GRANTED], ids=["refused", "granted to all"])
+def test_eight_at_once_fetch_once_where_locks_lie(locks: str, machines: int, tmp_path: Path) -> None:
+    size = 40 * MIB
+    root = _made(tmp_path, size)
+    with hubs(root, throttle=1e6) as pair:
+        names = [f"machine {number % machines}" for number in range(8)]
+        patches = [locks + (A_MACHINE.format(name=name) if machines > 1 else "") for name in names]
+        running = [pair.start("--dir", str(tmp_path / "out"), *FLAGS, patch=patch) for patch in patches]
+        ended = [(process.communicate(timeout=110), process.returncode) for process in running]
+        assert [code for _, code in ended] == [0] * 8, [err for (_, err), _ in ended]
+        assert pair.sent <= 1.1 * (size + 70_300)
+    assert all(events(out)[-1]["models"] == {"large": "ready"} for (out, _), _ in ended)
+    assert _is_right(tmp_path)
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+def test_who_waits_takes_over_where_locks_lie(where: str, tmp_path: Path) -> None:
+    """Of another machine's process nobody knows that it was killed: there have to be no beats for a while."""
+    root = _made(tmp_path, 40 * MIB)
+    patches = [GRANTED + (A_MACHINE.format(name=name) if where == "elsewhere" else "") for name in "ab"]
+    with hubs(root, throttle=1e6) as pair:
+        owner = pair.start("--dir", str(tmp_path / "out"), *FLAGS, patch=patches[0])
+        _until(lambda: pair.sent > 10 * MIB)
+        heir = pair.start("--dir", str(tmp_path / "out"), *FLAGS, patch=patches[1])
+        time.sleep(1.5)
+        assert heir.poll() is None
+        asked = len(pair.hf.recorder.entries) + len(pair.ms.recorder.entries)
+        owner.kill()
+        killed = time.monotonic()
+        owner.communicate()
+        _until(lambda: len(pair.hf.recorder.entries) + len(pair.ms.recorder.entries) > asked)
+        waited = time.monotonic() - killed
+        _, err = heir.communicate(timeout=110)
+        assert heir.returncode == 0, err
+    print(f"\ntaken over after {waited:.2f} s")
+    assert waited < (10.0 if where == "here" else 30.0)
+    assert _is_right(tmp_path)
+
+
+def test_an_owner_that_was_stopped_elsewhere_ends_when_it_goes_on(tmp_path: Path) -> None:
+    root = _made(tmp_path, 60 * MIB)
+    patches = [GRANTED + A_MACHINE.format(name=name) + "claim.STALE = 2.5" for name in "ab"]
+    with hubs(root, throttle=1e6) as pair:
+        owner = pair.start("--dir", str(tmp_path / "out"), *FLAGS, patch=patches[0])
+        _until(lambda: pair.sent > 10 * MIB)
+        owner.send_signal(signal.SIGSTOP)
+        heir = pair.start("--dir", str(tmp_path / "out"), *FLAGS, patch=patches[1])
+        lease = tmp_path / "out" / ".acestep-fetch" / "lease"
+        _until(lambda: b'"host": "b"' in lease.read_bytes())
+        owner.send_signal(signal.SIGCONT)
+        out, err = owner.communicate(timeout=110)
+        assert owner.returncode == 9, err
+        assert events(out)[-1]["retryable"]
+        assert "on b has taken over" in err
+        _, err = heir.communicate(timeout=110)
+        assert heir.returncode == 0, err
+    assert _is_right(tmp_path)
+
+
+async def test_two_at_once_never_make_a_wrong_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They write the same part file, because each believes that it is alone: locks lie, and nothing is exclusive."""
     monkeypatch.setattr(platform, "try_lock", lambda fd: True)
+    monkeypatch.setattr(claim.Sign, "is_free", True)
+    monkeypatch.setattr(claim.Claim, "holds", lambda self: True)
     async with worlds(tmp_path, {"a.bin": 20 * MIB, "b.bin": 3 * MIB, "c.json": 900}, throttle=3e6) as w:
         for late in (0.0, 0.4, 1.0):
 
@@ -95,6 +172,7 @@ async def test_a_disk_whose_locks_lie_never_makes_a_wrong_file(tmp_path: Path, m
 
             ran = await asyncio.gather(w.run(), later(late), return_exceptions=True)
             assert all(not isinstance(each, BaseException) for each in ran), ran
+            assert {each.report.exit_code for each in ran} <= {0, 9}, [each.said[-1000:] for each in ran]
             last = await w.run()
             assert last.report.exit_code == 0, last.said[-1000:]
             assert is_copy(w)

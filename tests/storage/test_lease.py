@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -104,13 +105,18 @@ def test_what_a_dead_holder_wrote_is_replaced(path: Path) -> None:
     lease.release()
 
 
-def test_without_locks_everybody_gets_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows
-    leases = [Lease.take(path), Lease.take(path)]
-    assert all(isinstance(lease, Lease) for lease in leases)
-    for lease in leases:
+def test_without_locks_one_gets_it_all_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # and no Windows either
+    for _ in range(3):
+        lease = Lease.take(path)
         assert isinstance(lease, Lease)
+        assert not lease.is_believed
+        found = Lease.take(path)
+        assert isinstance(found, Holder)
+        assert found.pid == os.getpid()
+        assert Lease.holder(path) == found
         lease.release()
+        assert Lease.holder(path) is None
 
 
 def test_a_folder_that_cannot_be_written_raises_what_the_disk_raised(tmp_path: Path) -> None:
@@ -242,3 +248,14 @@ def test_who_looks_is_not_taken_for_an_owner(path: Path, monkeypatch: pytest.Mon
     assert isinstance(Lease.take(path), Holder)
     assert len(blinks) > 2
     lease.release()
+
+
+@pytest.mark.parametrize("name", ["lease", "lease.1"])
+def test_a_pipe_in_its_place_is_not_waited_for(name: str, path: Path) -> None:
+    path.parent.mkdir()
+    os.mkfifo(path.with_name(name))
+    assert Lease.holder(path) is None
+    taken: Lease | Holder | None = None
+    with contextlib.suppress(OSError):
+        taken = Lease.take(path)
+    assert not isinstance(taken, Lease)

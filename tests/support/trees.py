@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from acestep_fetch.core.model import HubName
+from acestep_fetch.storage.receipts import ReceiptFile
 
 OWNER: Final = "ACE-Step"
 MAIN: Final = "Ace-Step1.5"
@@ -207,3 +208,11 @@ def _random_blocks(name: str, size: int) -> Iterable[bytes]:
     for number, at in enumerate(range(0, size, _BLOCK)):
         head = number.to_bytes(8, "big") if number else b""
         yield (head + block[len(head) :])[: min(_BLOCK, size - at)]
+
+
+def received(root: Path, path: str) -> ReceiptFile:
+    """The row of a receipt for a file that is made at `path` below `root`."""
+    file = root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"x")
+    return ReceiptFile(path, path, 1, file.stat().st_mtime_ns, hashlib.sha256(b"x").hexdigest())
