@@ -128,8 +128,8 @@ class Publisher:
 
     async def begin(self, works: Sequence[ModelWork]) -> None:
         """Leaves word of what is fetched for `works`, for those who look (`storage.begun`)."""
-        selection = selection_of(self._context.options)
         for work in works:
+            selection = selection_of(work.model, self._context.options)
             listed = [(c.label(f.path), f.file) for c in work.components for f in c.manifest.files]
             files = tuple(BegunFile(path, file.size, file.digest) for path, file in listed if file.digest)
             begun = Begun(work.model.name, str(work.model.repo), selection, files)
@@ -161,7 +161,7 @@ class Publisher:
 
     def _write_receipt(self, work: ModelWork) -> None:
         files = [self._receipt_file(c, f.path, f.file.path) for c in work.components for f in c.manifest.files]
-        selection = selection_of(self._context.options)
+        selection = selection_of(work.model, self._context.options)
         commits = {c.name: f"{c.manifest.truth}:{c.manifest.commit}" for c in work.components}
         listed = {hub: s.commit for component in work.components for hub, s in component.snapshots.items()}
         snapshots = work.record.pins if work.record else listed

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
-from acestep_fetch.catalogue import Model
+from acestep_fetch.catalogue import Model, load_catalogue
 from acestep_fetch.core.errors import FetchError, IncompleteError, UsageError
 from acestep_fetch.core.events import Event, ModelReady, Note
+from acestep_fetch.core.model import RepoId
 from acestep_fetch.engine.recorded import Record, difference
 from acestep_fetch.options import Options
 from acestep_fetch.storage import receipts
@@ -23,10 +25,20 @@ class Ready:
     events: tuple[Event, ...]
 
 
-def selection_of(options: Options) -> Mapping[str, Any]:
-    """What a receipt must have been written for: all that changes which files a model has."""
-    values = {"revision": options.revision, "include": list(options.include), "exclude": list(options.exclude)}
+def selection_of(model: Model, options: Options) -> Mapping[str, Any]:
+    """What a receipt must have been written for: all that changes which files `model` has."""
+    revision = revision_of(model.repo, options)
+    values = {"revision": revision, "include": list(options.include), "exclude": list(options.exclude)}
     return {name: value for name, value in values.items() if value}
+
+
+def revision_of(repo: RepoId, options: Options) -> str | None:
+    """The revision in which `repo` is asked for. Where models are named it is theirs: the main model that only comes
+    along has commits of its own, and is taken as usual."""
+    if options.revision and options.models and not options.all_models:
+        named = load_catalogue().bring(options.models)
+        return options.revision if any(model.repo == repo for model in named) else None
+    return options.revision
 
 
 def look(model: Model, layout: Layout, options: Options, record: Record | None = None) -> Ready | None:
@@ -42,15 +54,14 @@ def look(model: Model, layout: Layout, options: Options, record: Record | None =
 
 def fitting(model: Model, layout: Layout, options: Options) -> tuple[receipts.Receipt, receipts.Standing] | None:
     """The receipt that `look` goes by, and how it fits. Blocks for a moment."""
-    candidates = [selection_of(options)]
-    if not options.revision:
-        candidates.append({})  # a whole model has every selection of its files
-    for asked in candidates:
-        receipt = receipts.read_receipt(layout.receipts, model.name, asked)
-        if receipt and receipt.selection == asked and receipt.repo == str(model.repo):
-            standing = receipts.compare(receipt, layout.root)
-            if standing.ready:
-                return receipt, standing
+    asked = selection_of(model, options)
+    candidates = [receipts.receipts_for(layout.receipts, model.name, asked)]
+    if not receipts.is_whole(asked):  # a whole model has every selection of its files
+        whole = {name: value for name, value in asked.items() if name == "revision"}
+        candidates.append(receipts.receipts_for(layout.receipts, model.name, whole))
+    for receipt in chain.from_iterable(candidates):
+        if receipt.repo == str(model.repo) and (standing := receipts.compare(receipt, layout.root)).ready:
+            return receipt, standing
     return None
 
 
@@ -71,9 +82,12 @@ def not_ready(
 
 def _why_not(model: Model, layout: Layout, options: Options, record: Record | None) -> str:
     found = fitting(model, layout, options)
-    if found and record and (why := difference(found[0], record, whole=_is_whole(found[0]))):
+    if found and record and (why := difference(found[0], record, whole=found[0].is_whole)):
         return why
-    receipt = receipts.read_receipt(layout.receipts, model.name, selection_of(options))
+    asked = selection_of(model, options)
+    receipt = receipts.read_receipt(layout.receipts, model.name, asked)
+    if receipt is None and "revision" in asked and (other := receipts.read_receipt(layout.receipts, model.name)):
+        return f"what is here is {other.selection.get('revision', 'not known to be')}"
     if receipt is None:
         return "it was never completed here"
     damaged = receipts.compare(receipt, layout.root).damaged
@@ -81,12 +95,8 @@ def _why_not(model: Model, layout: Layout, options: Options, record: Record | No
     return f"{damaged[0]}{more}: missing or changed" if damaged else f"what is here is from {receipt.repo}"
 
 
-def _is_whole(receipt: receipts.Receipt) -> bool:
-    return not (receipt.selection.get("include") or receipt.selection.get("exclude"))
-
-
 def _is_as_locked(receipt: receipts.Receipt, record: Record) -> bool:
-    return difference(receipt, record, whole=_is_whole(receipt)) is None
+    return difference(receipt, record, whole=receipt.is_whole) is None
 
 
 def _ready(model: Model, layout: Layout, receipt: receipts.Receipt, standing: receipts.Standing) -> Ready:
