@@ -25,8 +25,9 @@ from acestep_fetch.storage.receipts import Receipt, ReceiptFile, write_receipt
 class Publisher:
     """Places contents into staging, components under their names, and writes receipts. Raises what the disk raises."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, context: Context, carrier: str = "") -> None:
+        """`carrier` has brought all that came, whoever had it before and is named in the journals."""
+        self._context, self._carrier = context, carrier
         self.adopted = dict[str, Path]()  # what was taken from other folders: labels, and from where
 
     async def place(self, jobs: Sequence[Job]) -> None:
@@ -63,6 +64,8 @@ class Publisher:
         transfer, digests = job.transfer, job.transfer.digests
         assert digests is not None
         by_source, held = transfer.part.origin if transfer.part else (dict(+transfer.by_source), 0)
+        if self._carrier and by_source:
+            by_source = {self._carrier: sum(by_source.values())}
         transfer.part = transfer.data = None
         seconds, copied = self._context.clock() - (transfer.began or self._context.clock()), 0
         for component, path in job.targets:

@@ -68,19 +68,25 @@ def fitting(model: Model, layout: Layout, options: Options) -> tuple[receipts.Re
 def not_ready(
     missing: Sequence[Model], layout: Layout, options: Options, records: Mapping[str, Record | None]
 ) -> FetchError:
-    """Why `missing` models are not ready, where nothing may be fetched. Blocks for a moment."""
-    if options.force:
+    """Why `missing` models are not ready, where nothing may be fetched (`Options.offline`) or nothing was to be. Blocks
+    for a moment."""
+    if options.force and options.offline:
         return UsageError("--force fetches again, and --offline fetches nothing", hint="leave out one of them")
     names = ", ".join(model.name for model in missing)
     why = {model.name: _why_not(model, layout, options, records.get(model.name)) for model in missing}
     said = "; ".join(f"{name}: {text}" if len(why) > 1 else text for name, text in why.items())
+    text = f"{names or 'nothing'}: not ready in {layout.root} ({said})"
+    if not options.offline:
+        return IncompleteError(text, hint="the same command without --check fetches it")
     return IncompleteError(
-        f"{names or 'nothing'}: not ready in {layout.root} ({said}), and --offline fetches nothing",
+        f"{text}, and --offline fetches nothing",
         hint="leave out --offline (and HF_HUB_OFFLINE); on a box without a network: acestep-fetch bundle needs",
     )
 
 
 def _why_not(model: Model, layout: Layout, options: Options, record: Record | None) -> str:
+    if options.force:
+        return "--force fetches it again"
     found = fitting(model, layout, options)
     if found and record and (why := difference(found[0], record, whole=found[0].is_whole)):
         return why
