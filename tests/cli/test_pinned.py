@@ -17,6 +17,7 @@ from acestep_fetch.core.model import HubName
 from acestep_fetch.storage import receipts
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.receipts import all_receipts, read_receipt, write_receipt
+from tests.cli.test_upkeep import flip
 from tests.end_to_end.conftest import Hubs, hubs
 from tests.support.trees import make_catalogue, make_repo, tree_digests
 
@@ -123,6 +124,18 @@ def test_another_revision_changes_it_and_there_is_one_receipt(world: World) -> N
     (receipt,) = all_receipts(Layout(world.out).receipts)
     assert receipt.selection == {}
     assert list(Layout(world.out).begun.iterdir()) == []
+
+
+def test_a_repair_keeps_it(world: World) -> None:
+    world.got(*ONLY, "--revision", world.old)
+    before = tree_digests(world.out)
+    world.release()
+    flip(world.out / NAME / "model.safetensors", 5)
+    assert world.run("--check", *ONLY).returncode == 0  # by size and time it is what it was
+    world.got("repair")
+    assert tree_digests(world.out) == before
+    (receipt,) = all_receipts(Layout(world.out).receipts)
+    assert receipt.selection == {"revision": world.old}
 
 
 def test_some_of_its_files_are_no_model(world: World) -> None:
