@@ -275,12 +275,14 @@ def guarded(listener: Listener) -> Listener:
 
 
 def wanted_models(options: Options) -> Sequence[Model]:
-    """What to make ready, main first as upstream does; where a lock is given and nothing named, what that has. Raises
-    `UsageError` for an unknown name and a lock that cannot be read."""
+    """What to make ready, main first as upstream does; where a lock is given and nothing named, what that has, in the
+    catalogue's order. Raises `UsageError` for an unknown name and a lock that cannot be read."""
     catalogue = load_catalogue()
     if options.lock and not (options.models or options.all_models):
         named = catalogue.bring(model.repo for model in read_lock(options.lock).models)
-        return tuple(model for model in named if not (options.skip_main and model.name == MAIN))
+        places = {model.name: place for place, model in enumerate(catalogue.known)}
+        listed = sorted(named, key=lambda model: places.get(model.name, len(places)))
+        return tuple(model for model in listed if not (options.skip_main and model.name == MAIN))
     models = catalogue.models if options.all_models else catalogue.bring(options.models or (MAIN,))
     main = catalogue.find(MAIN)
     others = tuple(model for model in models if model != main)

@@ -79,12 +79,16 @@ class Parser(argparse.ArgumentParser):
 
 def command_parser(name: str, description: str, examples: str) -> Parser:
     """The parser of ``acestep-fetch NAME``; `examples` are command lines, one below the other."""
-    return Parser(
-        prog=f"acestep-fetch {name}",
-        description=fill(description, 80),
-        epilog=f"examples:\n{examples}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    return Parser(prog=f"acestep-fetch {name}", **explained(description, examples))
+
+
+def explained(description: str, examples: str) -> dict[str, Any]:
+    """What a parser is told for its help. A command within a command is explained as one is."""
+    return {
+        "description": fill(" ".join(description.split()), 80),
+        "epilog": f"examples:\n{examples}",
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
 
 
 def add_setting(to: argparse._ActionsContainer, key: str, **more: Any) -> None:
@@ -102,8 +106,9 @@ def add_setting(to: argparse._ActionsContainer, key: str, **more: Any) -> None:
     if setting.metavar and "choices" not in more:
         how["metavar"] = setting.metavar
     to.add_argument(*setting.flags, f"--{key}", **(how | {"help": setting.help.replace("%", "%%")} | more))
+    as_it_is = {"action": how["action"], "const": how["const"]} if setting.kind is Kind.SWITCH else {}
     for alias in setting.aliases:
-        to.add_argument(alias, dest=setting.dest, default=None, help=argparse.SUPPRESS)
+        to.add_argument(alias, dest=setting.dest, default=None, help=argparse.SUPPRESS, **as_it_is)
 
 
 def add_folder(to: argparse._ActionsContainer) -> None:
@@ -139,6 +144,11 @@ def add_lock(to: argparse._ActionsContainer) -> None:
 
 def add_offline(to: argparse._ActionsContainer) -> None:
     add_setting(to, "offline")
+
+
+def add_offline_anyhow(to: argparse._ActionsContainer) -> None:
+    """Of commands that never open a socket: who says so in a script means well."""
+    add_setting(to, "offline", help=argparse.SUPPRESS)
 
 
 def add_gpu(to: argparse._ActionsContainer) -> None:

@@ -7,12 +7,22 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from acestep_fetch import api
 from acestep_fetch.catalogue import load_catalogue
 from acestep_fetch.catalogue.models import MAIN
-from acestep_fetch.cli.arguments import add_folder, add_models, add_output, command_parser, options_of, showing_of
+from acestep_fetch.cli.arguments import (
+    add_folder,
+    add_models,
+    add_offline_anyhow,
+    add_output,
+    command_parser,
+    explained,
+    options_of,
+    showing_of,
+)
 from acestep_fetch.cli.outlet import Outlet
 from acestep_fetch.cli.results import print_folders, print_text
 from acestep_fetch.core.bundle import Bundle, Needs, render_needs
@@ -22,10 +32,21 @@ from acestep_fetch.display.units import plural, size
 from acestep_fetch.engine.packing import everything_of, pack, plan_bundle
 from acestep_fetch.engine.received import lock_received
 from acestep_fetch.options import Options, expanded, parse_size
+from acestep_fetch.storage.carried import read_bundle, read_needs
 from acestep_fetch.storage.layout import Layout, choose_folder
-from acestep_fetch.storage.lockfile import read_bundle, read_lock, read_needs, write_named
+from acestep_fetch.storage.lockfile import read_lock, write_named
 
 _SPLIT: Final = "4GB"  # a volume then fits on a stick that is formatted with FAT
+_SMALLEST: Final = 1_000_000  # bytes of a volume: below, a bundle is mostly names
+_NEEDS_EXAMPLES: Final = """\
+  acestep-fetch bundle needs --all -o needs.json
+  acestep-fetch bundle needs --lock acestep-fetch.lock --dir /models"""
+_CREATE_EXAMPLES: Final = """\
+  acestep-fetch bundle create needs.json -o usb/ace
+  acestep-fetch bundle create --model main -o usb/ace --split 2GB"""
+_IMPORT_EXAMPLES: Final = """\
+  acestep-fetch bundle import usb/ace
+  acestep-fetch bundle import usb/ace --dir /models -q"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,21 +60,28 @@ def parser() -> argparse.ArgumentParser:
         "  acestep-fetch bundle import usb/ace                  there: make it ready",
     )
     actions = top.add_subparsers(dest="action", metavar="needs | create | import", required=True)
-    needs = actions.add_parser("needs", help="write down what is lacking here", description=_needs.__doc__)
+    needs = actions.add_parser(
+        "needs", help="write down what is lacking here", **explained(_needs.__doc__ or "", _NEEDS_EXAMPLES)
+    )
     add_models(needs)
     needs.add_argument("--lock", metavar="FILE", help=f"what there should be (default: ./{LOCK_NAME}, if it is there)")
     needs.add_argument("-o", "--output", metavar="FILE", help="where to write it (default: stdout)")
-    create = actions.add_parser("create", help="pack what another box lacks", description=_create.__doc__)
+    create = actions.add_parser(
+        "create", help="pack what another box lacks", **explained(_create.__doc__ or "", _CREATE_EXAMPLES)
+    )
     create.add_argument("needs", nargs="?", metavar="NEEDS", help="what the other box has written down")
     add_models(create)
     create.add_argument("--lock", metavar="FILE", help="pack the models as this lock has them")
     create.add_argument("-o", "--output", metavar="FOLDER", required=True, help="where the volumes go")
     create.add_argument("--split", default=_SPLIT, metavar="SIZE", help=f"of a volume, at most (default {_SPLIT})")
     create.add_argument("-q", "--quiet", action="store_true", help="only errors")
-    bring = actions.add_parser("import", help="make ready what a bundle has", description=_import.__doc__)
+    bring = actions.add_parser(
+        "import", help="make ready what a bundle has", **explained(_import.__doc__ or "", _IMPORT_EXAMPLES)
+    )
     bring.add_argument("bundle", metavar="FOLDER", help="where the volumes are")
     for action in (needs, create, bring):
         add_folder(action)
+        add_offline_anyhow(action)
     add_output(bring)
     return top
 
@@ -114,15 +142,15 @@ def _create(given: argparse.Namespace) -> int:
 
 def _asked_for(given: argparse.Namespace, options: Options, layout: Layout) -> tuple[Needs, str]:
     """What is to be packed, and the command that fetches it."""
-    where = f"--dir {layout.root}"
+    where = f"--dir {quote(str(layout.root))}"
     needs = read_needs(expanded(given.needs)) if given.needs else None
     if needs and not needs.repos:
-        return needs, f"acestep-fetch --lock {given.needs} {where}"
+        return needs, f"acestep-fetch --lock {quote(given.needs)} {where}"
     models = load_catalogue().bring(needs.repos) if needs else api.wanted_models(options)
     if options.lock and not needs:
         lock = read_lock(options.lock)
         named = [found for model in models if (found := lock.find(model.name))]
-        return everything_of(Lock(tuple(named))), f"acestep-fetch --lock {options.lock} {where}"
+        return everything_of(Lock(tuple(named))), f"acestep-fetch --lock {quote(str(options.lock))} {where}"
     chosen = " ".join(f"--model {model.repo}" for model in models if model.name != MAIN)
     skip = "" if any(model.name == MAIN for model in models) else "--skip-main "
     fetch = f"acestep-fetch {skip}{chosen + ' ' if chosen else ''}{where}"
@@ -134,9 +162,15 @@ def _asked_for(given: argparse.Namespace, options: Options, layout: Layout) -> t
 
 def _split(text: str) -> int:
     try:
-        return parse_size(text)
+        found = parse_size(text)
     except UsageError as error:
         raise UsageError(f"--split: {error.message}", hint=error.hint) from None
+    if found < _SMALLEST:
+        raise UsageError(
+            f"--split: {text} is too little for a volume",
+            hint="give 1MB or more; each volume is a file of its own to copy",
+        )
+    return found
 
 
 def _said_of_a(bundle: Bundle) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from acestep_fetch.cli.arguments import add_folder, add_json, command_parser, options_of
+from acestep_fetch.cli.arguments import add_folder, add_json, add_offline_anyhow, command_parser, options_of
 from acestep_fetch.cli.results import print_document
 from acestep_fetch.display.units import one_line, size
 from acestep_fetch.engine.cleaning import clean
@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
         "  acestep-fetch clean --dry-run                    what would be dropped\n  acestep-fetch clean --dir /models",
     )
     add_folder(top)
+    add_offline_anyhow(top)
     top.add_argument("-n", "--dry-run", action="store_true", help="show what would be dropped, and drop nothing")
     top.add_argument(
         "--all",

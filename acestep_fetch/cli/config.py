@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from acestep_fetch.cli.arguments import Showing, command_parser
+from acestep_fetch.cli.arguments import Showing, add_offline_anyhow, command_parser
 from acestep_fetch.cli.columns import columns, print_folded
 from acestep_fetch.cli.results import print_document
 from acestep_fetch.configuration.files import Source, everything, fields_of, remarks, sources
@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
         help="the settings, or the files that may hold some",
     )
     top.add_argument("--origin", action="store_true", help="show where each value comes from")
+    add_offline_anyhow(top)
     top.add_argument("--json", action="store_true", help="one JSON document, always with the origins")
     return top
 

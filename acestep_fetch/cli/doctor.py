@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from acestep_fetch.cli.arguments import add_folder, add_json, add_offline, command_parser, options_of, origin_of
+from acestep_fetch.cli.arguments import (
+    add_folder,
+    add_json,
+    add_offline,
+    add_sources,
+    command_parser,
+    options_of,
+    origin_of,
+)
 from acestep_fetch.cli.columns import print_folded
-from acestep_fetch.cli.results import print_document
+from acestep_fetch.cli.results import print_document, results
 from acestep_fetch.core.errors import IncompleteError
 from acestep_fetch.display.units import one_line, plural
 from acestep_fetch.doctor.checkup import examine
@@ -26,9 +33,12 @@ def parser() -> argparse.ArgumentParser:
     top = command_parser(
         "doctor",
         "Looks at Python, proxies, certificates, both hubs, the disk and the models: what ACE-Step takes for "
-        "installed, and what is true. Takes ten seconds at the most. Ends with 0 if nothing FAILs, with 11 otherwise.",
+        "installed, and what is true. The flags of where from are those of `get`, so that what `get` is told can be "
+        "looked at; a token is read, and not tried. Takes ten seconds at the most. Ends with 0 if nothing FAILs, with "
+        "11 otherwise.",
         "  acestep-fetch doctor\n"
         "  acestep-fetch doctor --fix                    removes empty model folders and what other tools left\n"
+        "  acestep-fetch doctor --proxy http://p:3128    would it work that way?\n"
         "  acestep-fetch doctor --report doctor.txt      for a bug report: without tokens and your name",
     )
     add_folder(top)
@@ -36,10 +46,7 @@ def parser() -> argparse.ArgumentParser:
     add_offline(top)
     add_json(top)
     top.add_argument("--report", metavar="FILE", help="also write all of it into FILE, without secrets")
-    top.add_argument(
-        "--ca-bundle", metavar="FILE", help="believe the certificates in FILE and no others, as `get` does"
-    )
-    top.add_argument("--prefer-source", metavar="SOURCE", help="huggingface, modelscope or auto, as for `get`")
+    add_sources(top)
     return top
 
 
@@ -51,11 +58,12 @@ def run(arguments: Sequence[str]) -> int:
     findings = list[Finding]()
     for finding in examine(options, origin=origin_of(given, "dir"), offline=options.offline):
         findings.append(finding)
-        if not given.json:
-            print_folded(one_line(line(finding)), " " * INDENT)
-            sys.stdout.flush()
-    if given.json:
-        print_document("doctor", _document(root, findings, fixed))
+        with results():  # who stops reading stops no check, and no report
+            if not given.json:
+                print_folded(one_line(line(finding)), " " * INDENT)
+    with results():
+        if given.json:
+            print_document("doctor", _document(root, findings, fixed))
     if given.report:
         _write(expanded(given.report), report(findings, root))
     return _verdict(findings)
@@ -67,8 +75,9 @@ def _fixed(root: Path, *, quiet: bool) -> list[Removal]:
 
     def tell(removal: Removal) -> None:
         fixed.append(removal)
-        if not quiet:
-            print(one_line(f"fix   removing {removal.path}  ({removal.why})"), flush=True)
+        with results():
+            if not quiet:
+                print(one_line(f"fix   removing {removal.path}  ({removal.why})"))
 
     try:
         mend(Layout(root), tell)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from acestep_fetch.cli.arguments import add_folder, add_json, command_parser, options_of
+from acestep_fetch.cli.arguments import add_folder, add_json, add_offline_anyhow, command_parser, options_of
 from acestep_fetch.cli.columns import columns
 from acestep_fetch.cli.results import print_document
 from acestep_fetch.display.units import cut, one_line, percent, size
@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
         "  acestep-fetch list\n  acestep-fetch list --installed --dir /models\n  acestep-fetch list --json",
     )
     add_folder(top)
+    add_offline_anyhow(top)
     top.add_argument("--installed", action="store_true", help="only what is here, whole or in part")
     add_json(top)
     return top

@@ -21,7 +21,7 @@ from acestep_fetch.cli.arguments import (
     showing_of,
 )
 from acestep_fetch.cli.columns import columns, print_folded
-from acestep_fetch.cli.results import error_of, print_document
+from acestep_fetch.cli.results import error_of, print_document, results
 from acestep_fetch.core.errors import DiskFullError
 from acestep_fetch.display.names import title
 from acestep_fetch.display.units import cut, plural, shorten_all, size
@@ -76,14 +76,17 @@ def show_plan(options: Options, given: argparse.Namespace, mode: Mode, outlet: O
     if isinstance(report, int):
         return report
     if report.error and not isinstance(report.error, DiskFullError):
-        if as_json:
-            print_document("plan", {"error": error_of(report.error)})
+        with results():
+            if as_json:
+                print_document("plan", {"error": error_of(report.error)})
         return report.exit_code
     plan = api.plan_of(report, options)
-    if as_json:
-        print_document("plan", plan.to_dict() | ({"error": error_of(report.error)} if report.error else {}))
-    else:
-        print_plan(plan)
+    with results():
+        if as_json:
+            print_document("plan", plan.to_dict() | ({"error": error_of(report.error)} if report.error else {}))
+        else:
+            print_plan(plan)
+    if not as_json:
         _hint(plan, options)
     return report.exit_code
 

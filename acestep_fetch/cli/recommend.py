@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from acestep_fetch.catalogue import load_catalogue
-from acestep_fetch.cli.arguments import add_gpu, add_json, command_parser
+from acestep_fetch.cli.arguments import add_gpu, add_json, add_offline_anyhow, command_parser
 from acestep_fetch.cli.explaining import explanation
 from acestep_fetch.cli.results import print_document
 from acestep_fetch.display.units import one_line, size
@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
         "  acestep-fetch recommend\n  acestep-fetch recommend --for-gpu 12GB --json",
     )
     add_gpu(top)
+    add_offline_anyhow(top)
     add_json(top)
     return top
 

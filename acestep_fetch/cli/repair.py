@@ -19,6 +19,7 @@ from acestep_fetch.cli.arguments import (
 )
 from acestep_fetch.cli.inspection import add_arguments, folder_of, inspected, print_verdict
 from acestep_fetch.cli.outlet import Outlet
+from acestep_fetch.cli.results import results
 from acestep_fetch.core.events import FileChecked, ModelReady, RunFinished, RunStarted
 from acestep_fetch.engine.upkeep import Verification, prepare_repair, recorded, verify
 from acestep_fetch.options import Options
@@ -56,8 +57,8 @@ def _repair(given: argparse.Namespace, outlet: Outlet) -> None:
     options, layout = options_of(given), folder_of(given)  # a wrong flag is told before everything is read
     found = _told(given, layout, outlet) if outlet.is_json else inspected(given, fast=False)
     faulty = [v for v in found if v.faults]
-    if not outlet.is_json:
-        for verification in found:
+    with results():
+        for verification in found if not outlet.is_json else ():
             print_verdict(verification, quiet=given.quiet, verbose=given.verbose)
     prepare_repair(layout, found)
     for verification in found:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from shlex import quote
 
 from acestep_fetch.catalogue import load_catalogue
 from acestep_fetch.catalogue.models import MAIN
-from acestep_fetch.cli.arguments import add_folder, add_json, command_parser, options_of
-from acestep_fetch.cli.results import print_document
+from acestep_fetch.cli.arguments import add_folder, add_json, add_offline_anyhow, command_parser, options_of
+from acestep_fetch.cli.results import print_document, results
 from acestep_fetch.cli.status_lines import lines, title
 from acestep_fetch.core.errors import IncompleteError
 from acestep_fetch.engine.standing import State, Status, status
@@ -27,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
         "  acestep-fetch status\n  acestep-fetch status --watch --dir /models\n  acestep-fetch status --json",
     )
     add_folder(top)
+    add_offline_anyhow(top)
     top.add_argument("-w", "--watch", action="store_true", help="go on showing it until nobody is at work")
     add_json(top)
     return top
@@ -40,13 +40,13 @@ def run(arguments: Sequence[str]) -> int:
         from acestep_fetch.cli.watching import watch
 
         found = watch(layout, silent=given.json)
-    if given.json:
-        print_document("status", found.to_dict())
-    else:
-        for line in lines(found, time.time(), shutil.get_terminal_size((120, 24)).columns):
-            print(line)
+    with results():
+        if given.json:
+            print_document("status", found.to_dict())
+        else:
+            for line in lines(found, time.time(), shutil.get_terminal_size((120, 24)).columns):
+                print(line)
     if not found.complete:
-        sys.stdout.flush()
         raise _incomplete(found)
     return 0
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from acestep_fetch.catalogue import load_catalogue
-from acestep_fetch.cli.arguments import add_folder, command_parser, options_of
+from acestep_fetch.cli.arguments import add_folder, add_offline_anyhow, command_parser, options_of
 from acestep_fetch.cli.results import print_text
 from acestep_fetch.core.errors import IncompleteError, NotFoundError
 from acestep_fetch.core.lock import LockedModel
@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("models", nargs="*", metavar="MODEL", help="as --list names them (default: all)")
     top.add_argument("--lock", metavar="FILE", help="print what this lock says")
     add_folder(top)
+    add_offline_anyhow(top)
     return top
 
 

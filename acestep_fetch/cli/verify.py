@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
-from acestep_fetch.cli.arguments import add_json, command_parser
+from acestep_fetch.cli.arguments import add_json, add_offline_anyhow, command_parser
 from acestep_fetch.cli.inspection import add_arguments, folder_of, inspected, print_verdict
-from acestep_fetch.cli.results import print_document
+from acestep_fetch.cli.results import print_document, results
 from acestep_fetch.core.errors import IncompleteError
 
 
@@ -22,19 +21,20 @@ def parser() -> argparse.ArgumentParser:
     add_arguments(top)
     top.add_argument("--fast", action="store_true", help="compare sizes and times only")
     add_json(top)
+    add_offline_anyhow(top)
     return top
 
 
 def run(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
     found = inspected(given, fast=given.fast)
-    if given.json:
-        models = [verification.to_dict() for verification in found]
-        print_document("verify", {"folder": str(folder_of(given).root), "fast": given.fast, "models": models})
-    else:
-        for verification in found:
-            print_verdict(verification, quiet=given.quiet, verbose=given.verbose)
-    sys.stdout.flush()
+    with results():
+        if given.json:
+            models = [verification.to_dict() for verification in found]
+            print_document("verify", {"folder": str(folder_of(given).root), "fast": given.fast, "models": models})
+        else:
+            for verification in found:
+                print_verdict(verification, quiet=given.quiet, verbose=given.verbose)
     faulty = [v for v in found if v.faults]
     if faulty:
         count = sum(len(v.faults) for v in faulty)

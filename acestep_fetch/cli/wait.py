@@ -10,7 +10,8 @@ from shlex import quote
 from typing import Final
 
 from acestep_fetch.catalogue import Model, load_catalogue
-from acestep_fetch.cli.arguments import add_folder, command_parser, options_of
+from acestep_fetch.cli.arguments import add_folder, add_offline_anyhow, command_parser, options_of
+from acestep_fetch.cli.results import print_folders
 from acestep_fetch.cli.status_lines import far
 from acestep_fetch.core.errors import FetchError, IncompleteError, LeaseError, UsageError
 from acestep_fetch.display.units import one_line
@@ -36,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("models", nargs="+", metavar="MODEL", help="as list names them, or OWNER/NAME")
     top.add_argument("--timeout", type=_seconds, metavar="S", help="seconds, 0 to look once (default: no end)")
     add_folder(top)
+    add_offline_anyhow(top)
     top.add_argument("-q", "--quiet", action="store_true", help="only errors, and the ready folders on stdout")
     return top
 
@@ -65,7 +67,7 @@ def _still_missing(waiting: Sequence[Model], layout: Layout, options: Options) -
     missing = list[Model]()
     for model in waiting:
         if ready := look(model, layout, options):
-            print(*ready.folders, sep="\n", flush=True)
+            print_folders(ready.folders)
         else:
             missing.append(model)
     return missing

@@ -148,7 +148,7 @@ SETTINGS: Final = (
     ),
     Setting(
         "skip-main", "do not fetch the main model along with another", parse_yes_no, field="skip_main",
-        kind=Kind.SWITCH, scope=_WHAT,
+        kind=Kind.SWITCH, scope=_WHAT, aliases=("--no-main",),
     ),
     Setting(
         "include", "only files that match; repeatable", _itself, "GLOB", "include",

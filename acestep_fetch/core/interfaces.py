@@ -16,7 +16,7 @@ from acestep_fetch.core.pacing import Newcomer
 from acestep_fetch.core.secrecy import scrubbed
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class Request:
     """Where to ask for a file's bytes. `headers` may carry a token and go to this URL's origin only."""
 
@@ -63,7 +63,7 @@ class Transport(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class ApiReply:
     """A whole small reply. Header names are lower case."""
 

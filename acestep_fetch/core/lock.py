@@ -148,7 +148,7 @@ def parse(text: str | bytes, name: str) -> tuple[Lock, Mapping[str, Any]]:
                 f"{name}: it is a lock of version {version!r}, and this program knows {VERSION}",
                 hint="use the acestep-fetch that wrote it, or remove it and write a new one: acestep-fetch lock",
             )
-        return _checked(Lock(tuple(_model_of(each, row) for each, row in models.items()))), rows
+        return checked(Lock(tuple(_model_of(each, row) for each, row in models.items()))), rows
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
         raise UsageError(f"{name}: this is no lock ({type(exc).__name__}: {exc})", hint=_HINT) from None
     except FetchError as error:
@@ -171,10 +171,14 @@ def _model_of(name: str, row: Mapping[str, Any]) -> LockedModel:
     components = tuple(_component(part) for part in row["components"])
     if len(set(components)) < len(components):
         raise ValueError(f"{name} names a component twice")
-    commits = {HubName(hub).value: str(commit) for hub, commit in row["commits"].items()}
+    commits = {HubName(hub).value: commit for hub, commit in row["commits"].items()}
+    if not all(SHA1_HEX.fullmatch(commit) for commit in commits.values()):
+        raise ValueError(f"the commits of {name} are not what they should be")
     model = LockedModel(name, str(RepoId.parse(row["repo"])), folder, commits, components, files)
     if stray := next((file.path for file in files if model.component_of(file.path) not in components), None):
         raise ValueError(f"{stray} belongs to no component of {name}")
+    if not files or len({model.component_of(file.path) for file in files}) < len(components):
+        raise ValueError(f"{name} has no file in one of its components")
     return model
 
 
@@ -189,14 +193,14 @@ def _component(name: object) -> str:
 
 def _file_of(path: str, row: Mapping[str, Any]) -> LockedFile:
     size, sha256, git = row["size"], row.get("sha256"), row.get("git_sha1")
-    sound = isinstance(size, int) and not isinstance(size, bool) and size >= 0 and bool(sha256 or git)
+    sound = isinstance(size, int) and not isinstance(size, bool) and 0 <= size < 1 << 63 and bool(sha256 or git)
     if not sound or not all(not d or shape.fullmatch(d) for shape, d in ((SHA256_HEX, sha256), (SHA1_HEX, git))):
         raise ValueError(f"{path}: size and digest are not what they should be")
     return LockedFile(path, size, sha256 or None, git or None)
 
 
-def _checked(lock: Lock) -> Lock:
-    """Raises ValueError where files with a digest in common, so one content, differ in what else is said of it."""
+def checked(lock: Lock) -> Lock:
+    """`lock`. Raises ValueError where files with a digest in common, so one content, differ in what else is said."""
     seen: dict[str, LockedFile] = {}
     for file in (file for model in lock.models for file in model.files):
         for digest in filter(None, (file.sha256, file.git_sha1)):

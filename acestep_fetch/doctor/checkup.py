@@ -27,7 +27,7 @@ def examine(
     if offline:
         yield ok("network", "not looked at (--offline)")
     else:
-        yield from machine.of_proxies()
+        yield from machine.of_proxies(options.proxy, options.no_proxy)
         if None not in installed.values():
             yield from _network(options, env)
     root, note = choose_folder(options.directory)

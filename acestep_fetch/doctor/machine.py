@@ -52,29 +52,42 @@ def of_python(installed: Mapping[str, str | None], version: Sequence[int] = sys.
     return ok("python", f"{known}; {named}")
 
 
-def of_proxies() -> tuple[Finding, ...]:
-    """Which settings there are; which of them counts for a hub is told with the hub. Never a login."""
+def of_proxies(chosen: str | None = None, without: str | None = None) -> tuple[Finding, ...]:
+    """Which settings there are; which of them counts for a hub is told with the hub. Never a login.
+
+    `chosen` is the one proxy for everything that a run was told, `without` are the hosts that need none: both go before
+    the environment.
+    """
     from urllib.request import getproxies, getproxies_environment  # which imports ssl
 
-    from acestep_fetch.core.errors import UsageError
-    from acestep_fetch.transport.proxies import parse
-
     named = getproxies_environment()
+    excepted, whose = (named.get("no", ""), "NO_PROXY") if without is None else (without, "--no-proxy")
+    behind = [f"not for {whose} {excepted}"] if excepted else []
+    if chosen is not None:
+        return (_of_proxy([("--proxy", chosen)], behind),)
     addresses = {key: named[key] for key in ("http", "https", "all") if named.get(key)}
     system = {} if addresses else {key: value for key, value in getproxies().items() if key in ("http", "https", "all")}
     if not addresses and not system:
         return (ok("proxy", "none is set: hosts are asked directly"),)
+    found = [
+        (f"{key.upper()}_PROXY" if addresses else f"the system's proxy for {key}", text)
+        for key, text in (addresses or system).items()
+    ]
+    return (_of_proxy(found, behind),)
+
+
+def _of_proxy(named: Sequence[tuple[str, str]], behind: Sequence[str]) -> Finding:
+    from acestep_fetch.core.errors import UsageError
+    from acestep_fetch.transport.proxies import parse
+
     said = list[str]()
-    for key, text in (addresses or system).items():
-        where = f"{key.upper()}_PROXY" if addresses else f"the system's proxy for {key}"
+    for where, text in named:
         try:
             proxy = parse(text)
         except UsageError as error:
-            return (fail("proxy", f"{where}: {error.message}", error.hint or ""),)
+            return fail("proxy", f"{where}: {error.message}", error.hint or "")
         said.append(f"{where} {proxy.url}{' with a login' if proxy.user else ''}")
-    if excepted := named.get("no", ""):
-        said.append(f"not for NO_PROXY {excepted}")
-    return (ok("proxy", "; ".join(said)),)
+    return ok("proxy", "; ".join([*said, *behind]))
 
 
 def of_certificates(named: Mapping[str, str], unused: Sequence[str]) -> Iterator[Finding]:

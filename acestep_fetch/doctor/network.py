@@ -42,14 +42,15 @@ class HubFacts:
 
 @dataclass(frozen=True, slots=True)
 class NetworkFacts:
-    """`google` is what the probe asks to learn which hub is near."""
+    """`google` is what the probe asks to learn which hub is near; None where only one hub is asked, and nobody else."""
 
     hubs: tuple[HubFacts, ...]
-    google: Asked
+    google: Asked | None
 
 
 def look_at_network(options: Options, patience: float = PATIENCE) -> NetworkFacts:
-    """Asks both hubs and the probe's address. Blocks for `patience` seconds at the most, and a moment for the rest.
+    """Asks both hubs and the probe's address, or the only hub of `options`. Blocks for `patience` seconds at the most,
+    and a moment for the rest.
 
     Raises `UsageError` for a proxy, an endpoint or certificates that cannot be used.
     """
@@ -61,18 +62,19 @@ async def _look(options: Options, patience: float) -> NetworkFacts:
     repo = load_catalogue().find(MAIN).repo
     proxies = Proxies.chosen(options.proxy, options.no_proxy)
     async with HttpxApi(connect_timeout=connect, ca_bundle=options.ca_bundle, proxies=proxies) as api:
-        hubs: tuple[Hub, ...] = (
+        both: tuple[Hub, ...] = (
             HuggingFace(api, options.huggingface_endpoint, ""),
             ModelScope(api, options.modelscope_endpoint, ""),
         )
+        hubs = [hub for hub in both if options.only in (None, hub.name)]
         async with Peeking(api.proxies, api.trust) as peeking, asyncio.TaskGroup() as group:
-            google = group.create_task(_ask(_status(api, options.probe_url, patience)))
+            google = None if options.only else group.create_task(_ask(_status(api, options.probe_url, patience)))
             asked = [group.create_task(_ask(hub.probe(repo, patience))) for hub in hubs]
             steps = [group.create_task(peeking.look(hub.endpoint, patience)) for hub in hubs]
     facts = zip(hubs, asked, steps, strict=True)
     return NetworkFacts(
         tuple(HubFacts(hub.name, hub.endpoint, one.result(), other.result()) for hub, one, other in facts),
-        google.result(),
+        google.result() if google else None,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from acestep_fetch.core.choice import Answers, at_deadline
+from acestep_fetch.core.choice import Answers, at_deadline, only
 from acestep_fetch.core.errors import Failure
 from acestep_fetch.core.model import HubName
 from acestep_fetch.doctor.findings import Finding, fail, ok, warn
@@ -47,7 +47,8 @@ _NO_HUB: Final = "check the connection, or name a proxy with HTTPS_PROXY; mirror
 
 
 def of_network(facts: NetworkFacts, prefer: HubName | None, deadline: float) -> Iterator[Finding]:
-    """A line for each hub, one for Google, one for the choice. `deadline` is the probe's: later is too late for it.
+    """A line for each hub that is asked, one for Google, one for the choice. `deadline` is the probe's: later is too
+    late for it.
 
     One hub is enough for a run, so only where neither is usable is anything a failure.
     """
@@ -56,8 +57,11 @@ def of_network(facts: NetworkFacts, prefer: HubName | None, deadline: float) -> 
         yield of_hub(hub, alone=alone)
         if hub.steps.issuer:
             yield of_issuer(hub)
-    yield _of_google(facts.google, deadline)
-    yield _of_choice(facts, prefer, deadline, alone=alone)
+    if facts.google:
+        yield _of_google(facts.google, deadline)
+        yield _of_choice(facts.google, facts.hubs, prefer, deadline, alone=alone)
+    else:
+        yield _of_only(facts.hubs[0], alone=alone)
 
 
 def of_hub(hub: HubFacts, *, alone: bool) -> Finding:
@@ -111,10 +115,17 @@ def _of_google(google: Asked, deadline: float) -> Finding:
     return ok("Google", f"reachable in {_ms(google.seconds)}, so Hugging Face is taken for the nearer hub")
 
 
-def _of_choice(facts: NetworkFacts, prefer: HubName | None, deadline: float, *, alone: bool) -> Finding:
-    answers = Answers(
-        _in_time(facts.google, 400, deadline), {hub.name: _in_time(hub.asked, 500, deadline) for hub in facts.hubs}
-    )
+def _of_only(hub: HubFacts, *, alone: bool) -> Finding:
+    choice = only(hub.name)
+    if alone:
+        return fail("choice", f"{choice.why}, and it cannot be used: nothing can be fetched from here now", _NO_HUB)
+    return ok("choice", choice.why)
+
+
+def _of_choice(
+    google: Asked, hubs: tuple[HubFacts, ...], prefer: HubName | None, deadline: float, *, alone: bool
+) -> Finding:
+    answers = Answers(_in_time(google, 400, deadline), {hub.name: _in_time(hub.asked, 500, deadline) for hub in hubs})
     choice = at_deadline(answers, prefer)
     if alone:
         return fail("choice", "neither hub can be used: nothing can be fetched from here now", _NO_HUB)

@@ -50,10 +50,8 @@ class Known:
                 unusable.append(name)
                 continue
             standing = receipts.compare(receipt, root)
+            self._spoken |= receipts.spoken_of([receipt])
             for file in receipt.files:
-                self._spoken.add((file.path, Digest("sha256", file.sha256)))
-                if file.git_sha1:
-                    self._spoken.add((file.path, Digest("git-sha1", file.git_sha1)))
                 if file.path not in standing.damaged and file.path not in standing.drifted:
                     self._by_path[file.path] = file
                     self._by_digest[Digest("sha256", file.sha256)] = root / file.path

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from acestep_fetch.catalogue import Model
-from acestep_fetch.core.errors import NotFoundError
+from acestep_fetch.core.errors import IntegrityError, NotFoundError
 from acestep_fetch.core.events import Note
-from acestep_fetch.core.lock import Lock, LockedFile, LockedModel
+from acestep_fetch.core.lock import Lock, LockedFile, LockedModel, checked
 from acestep_fetch.core.merge import Agreement, ManifestFile, agreement, is_furniture
 from acestep_fetch.core.model import SHA1_HEX, HubName, RemoteFile, Snapshot
 from acestep_fetch.engine.components import Component, ModelWork
@@ -41,8 +43,9 @@ async def lock_listed(models: Sequence[Model], network: Network, old: Lock, cont
             if not context.options.all_models:
                 raise
             context.emit(Note("info", f"{model.name} is not on any hub: left out ({'; '.join(error.attempts)})"))
+    lock = known.settled(locked)
     known.tell(context)
-    return Lock(tuple(locked))
+    return lock
 
 
 def _locked(
@@ -74,22 +77,42 @@ class _Known:
         received = [locked_as_received(receipt) for receipt in all_receipts(layout.receipts)]
         files = [file for model in (*old.models, *received) for file in model.files]
         self._by_git = {(file.git_sha1, file.size): file.sha256 for file in files if file.git_sha1 and file.sha256}
-        self._by_word, self._unknown = 0, list[str]()
+        self._by_word, self._unknown = dict[str, str](), list[str]()  # files, and which of their digests
 
     def file(self, component: Component, file: ManifestFile) -> LockedFile:
         listed, label = file.file, component.label(file.path)
-        sha256 = listed.sha256 or self._by_git.get((listed.git_sha1 or "", listed.size))
+        sha256, git = listed.sha256 or self._by_git.get((listed.git_sha1 or "", listed.size)), listed.git_sha1
         theirs = _by_the_other(component, listed)
         if theirs and sha256 is None and theirs.sha256:
-            self._by_word, sha256 = self._by_word + 1, theirs.sha256
-        if sha256 is None:
-            self._unknown.append(label)
-        return LockedFile(label, listed.size, sha256, listed.git_sha1 or (theirs.git_sha1 if theirs else None))
+            self._by_word[label], sha256 = "sha256", theirs.sha256
+        elif theirs and git is None and theirs.git_sha1:
+            self._by_word[label], git = "git_sha1", theirs.git_sha1
+        return LockedFile(label, listed.size, sha256, git)
+
+    def settled(self, models: Sequence[LockedModel]) -> Lock:
+        """Without the words of which not all can be true: no two contents have a digest in common. Raises
+        `IntegrityError` where that is a hub's own list."""
+        pairs = {(f.sha256, f.git_sha1) for model in models for f in model.files if f.sha256 and f.git_sha1}
+        partners = Counter(digest for pair in pairs for digest in pair)
+        lock = Lock(tuple(replace(m, files=tuple(self._settled(f, partners) for f in m.files)) for m in models))
+        self._unknown = [file.path for model in lock.models for file in model.files if file.sha256 is None]
+        try:
+            return checked(lock)
+        except ValueError as exc:
+            raise IntegrityError(f"by the hubs' own lists {exc}", hint="lock the models one by one") from None
+
+    def _settled(self, file: LockedFile, partners: Mapping[str, int]) -> LockedFile:
+        """`partners` says with how many others each digest comes."""
+        word = self._by_word.get(file.path)
+        if word is None or max(partners[digest] for digest in (file.sha256, file.git_sha1) if digest) < 2:
+            return file
+        del self._by_word[file.path]
+        return replace(file, sha256=None) if word == "sha256" else replace(file, git_sha1=None)
 
     def tell(self, context: Context) -> None:
         """Says what is not proven, and what is not known."""
         if self._by_word:
-            what = "1 small file" if self._by_word == 1 else f"{self._by_word} small files"
+            what = "1 small file" if len(self._by_word) == 1 else f"{len(self._by_word)} small files"
             text = f"{what}: the sha256 is as ModelScope lists it, git's digest as Hugging Face does"
             context.emit(Note("info", f"{text}; a fetch must find both right"))
         if self._unknown:

@@ -52,7 +52,9 @@ def _lacking(
 ) -> tuple[Span, ...]:
     listed = RemoteFile(file.path, file.size, file.sha256, file.git_sha1)
     final = layout.root / file.path
-    if not file.size or inventory.find(listed.digests, file.size) or (may_drift(file.path) and final.is_file()):
+    if not file.size or inventory.find(listed.digests, file.size):
+        return ()
+    if may_drift(file.path) and final.is_file() and inventory.once_was(file.path, listed.digests):
         return ()
     component = model.component_of(file.path)
     staged = layout.staged(component) / (file.path.removeprefix(f"{component}/") if component else file.path)

@@ -10,24 +10,38 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from acestep_fetch.core.bundle import BUNDLE_NAME, Bundle, Content, Extent, Needs, Wanted, lay_out, render_bundle
-from acestep_fetch.core.errors import DiskFullError, IncompleteError, IntegrityError, UsageError
+from acestep_fetch.core.bundle import (
+    BUNDLE_NAME,
+    Bundle,
+    Content,
+    Extent,
+    Needs,
+    Volume,
+    Wanted,
+    lay_out,
+    render_bundle,
+)
+from acestep_fetch.core.errors import DiskFullError, IncompleteError, IntegrityError, LeaseError, UsageError
 from acestep_fetch.core.lock import Lock, LockedFile
 from acestep_fetch.core.model import RemoteFile
 from acestep_fetch.core.spans import Span
 from acestep_fetch.storage import platform
+from acestep_fetch.storage.carried import read_bundle
 from acestep_fetch.storage.checksum import hash_file
 from acestep_fetch.storage.inventory import Held, Inventory
 from acestep_fetch.storage.layout import Layout
-from acestep_fetch.storage.lockfile import read_bundle, write_text
+from acestep_fetch.storage.lockfile import write_text
+from acestep_fetch.storage.parts import allocated_bytes
 
 BLOCK: Final = 4 << 20
 SPARE: Final = 16 << 20
+CLAIM: Final = ".acestep-fetch.lock"  # in the folder of a bundle, while one is written there
+_TRIES: Final = 100  # of a claim that its owner is just giving up
 
 Tell = Callable[[int], None]  # bytes that were read
 
@@ -70,22 +84,72 @@ def plan_bundle(needs: Needs, layout: Layout, split: int, fetch: str) -> tuple[B
 def pack(folder: Path, bundle: Bundle, held: dict[str, Held], tell: Tell = lambda count: None) -> Bundle:
     """Writes what is not written yet of `bundle` into `folder`, and returns it with the digests of its volumes. Blocks.
 
-    Raises `UsageError` where the folder has another bundle, `DiskFullError` before the first byte, `IntegrityError`
-    for a file that is not what its receipt says, and what else the disk raises as `DiskError`.
+    Raises `UsageError` where the folder has another bundle, `LeaseError` where somebody else packs into it,
+    `DiskFullError` before the first byte, `IntegrityError` for a file that is not what its receipt says, and what else
+    the disk raises as `DiskError`.
     """
     try:
-        bundle = _begun(folder, bundle)
-        _check_space(folder, bundle)
-        return _Packer(folder, bundle, held, tell).run()
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(folder):
+            bundle = _begun(folder, bundle)
+            _check_space(folder, bundle)
+            return _Packer(folder, bundle, held, tell).run()
     except OSError as exc:
         raise platform.explain(exc, exc.filename or folder) from exc
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else packs into `folder` meanwhile. Raises `LeaseError`, and OSError."""
+    path = folder / CLAIM
+    fd = _claimed(path)
+    try:
+        yield
+    finally:
+        gone = _removed(path)  # while it is ours: a moment later it may be somebody else's
+        os.close(fd)
+        if not gone:  # Windows removes nothing that is open; so it leaves it to them, too, if somebody has it by now
+            _removed(path)
+
+
+def _claimed(path: Path) -> int:
+    """The system's lock ends with its owner, however that ends; a file that was left there means nothing."""
+    for _ in range(_TRIES):
+        fd = platform.open_for_update(path, getattr(os, "O_NOFOLLOW", 0))
+        try:
+            if not platform.try_lock(fd):
+                break
+            if _is_at(path, fd):
+                kept, fd = fd, -1
+                return kept
+        finally:
+            if fd >= 0:
+                os.close(fd)
+    raise LeaseError(
+        f"{path.parent}: another `bundle create` is writing into it",
+        hint="wait until that has ended and run the same command, or name another folder with -o",
+    )
+
+
+def _is_at(path: Path, fd: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(fd))
+    except FileNotFoundError:
+        return False
+
+
+def _removed(path: Path) -> bool:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
+
+
 def _begun(folder: Path, bundle: Bundle) -> Bundle:
     """`bundle` with the digests of volumes that are there and right."""
-    folder.mkdir(parents=True, exist_ok=True)
     if not (folder / BUNDLE_NAME).exists():
-        if any(folder.iterdir()):
+        if any(path.name != CLAIM for path in folder.iterdir()):
             raise UsageError(f"{folder}: there is something else in it", hint="name a new or empty folder with -o")
         return bundle
     there = read_bundle(folder)
@@ -99,8 +163,12 @@ def _begun(folder: Path, bundle: Bundle) -> Bundle:
 
 
 def _check_space(folder: Path, bundle: Bundle) -> None:
-    needed = SPARE + sum(volume.size for volume in bundle.volumes if not volume.sha256)
-    free = platform.free_bytes(folder)
+    unwritten = [volume for volume in bundle.volumes if not volume.sha256]
+    needed = SPARE + sum(volume.size for volume in unwritten)
+    left = sum(
+        allocated_bytes(_unfinished(folder, volume)) for volume in unwritten
+    )  # by an earlier run, and overwritten
+    free = platform.free_bytes(folder) + left
     if needed > free:
         raise DiskFullError(
             f"not enough disk space in {folder}: {needed / 1e9:.2f} GB needed, {free / 1e9:.2f} GB free",
@@ -108,12 +176,17 @@ def _check_space(folder: Path, bundle: Bundle) -> None:
         )
 
 
+def _unfinished(folder: Path, volume: Volume) -> Path:
+    return folder / f"{volume.name}.part"
+
+
 class _Packer:
     def __init__(self, folder: Path, bundle: Bundle, held: dict[str, Held], tell: Tell) -> None:
         self._folder, self._bundle, self._held, self._tell = folder, bundle, held, tell
         self._unverified = [{c.sha256 for c in bundle.contents if n in c.volumes} for n in range(len(bundle.volumes))]
         self._hashes = {n: hashlib.sha256() for n, volume in enumerate(bundle.volumes) if not volume.sha256}
-        self._files = dict[int, BinaryIO]()
+        self._missing = {n: bundle.volumes[n].size for n in self._hashes}  # bytes that are still to be written
+        self._files = dict[int, BinaryIO]()  # open ones: those that have some of their bytes
 
     def run(self) -> Bundle:
         self._note()
@@ -150,23 +223,26 @@ class _Packer:
             piece = block[low - start : high - start]
             self._hashes[extent.volume].update(piece)
             self._open(extent.volume).write(piece)
+            self._missing[extent.volume] -= len(piece)
+            if not self._missing[extent.volume]:
+                self._close(extent.volume)
 
     def _open(self, number: int) -> BinaryIO:
         if number not in self._files:
-            self._files[number] = self._unfinished(number).open("wb")
+            self._files[number] = _unfinished(self._folder, self._bundle.volumes[number]).open("wb")
         return self._files[number]
 
-    def _unfinished(self, number: int) -> Path:
-        return self._folder / f"{self._bundle.volumes[number].name}.part"
+    def _close(self, number: int) -> None:
+        """One that is full: a content may have bytes in more volumes than a process may have open."""
+        with self._files.pop(number) as file:
+            file.flush()
+            platform.sync_data(file.fileno())
 
     def _finish(self) -> None:
         """Gives their names to volumes of which everything is verified."""
         for number in [n for n in self._hashes if not self._unverified[n]]:
-            file = self._files.pop(number)
-            with file:
-                file.flush()
-                platform.sync_data(file.fileno())
-            self._unfinished(number).replace(self._folder / self._bundle.volumes[number].name)
+            volume = self._bundle.volumes[number]
+            _unfinished(self._folder, volume).replace(self._folder / volume.name)
             platform.sync_folder(self._folder)
             self._bundle = self._bundle.with_digest(number, self._hashes.pop(number).hexdigest())
             self._note()

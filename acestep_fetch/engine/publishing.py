@@ -7,6 +7,7 @@ from pathlib import Path
 
 from acestep_fetch.core.errors import FetchError
 from acestep_fetch.core.events import ComponentReady, FileAdopted, FileReused, FileVerified, ModelReady, Note
+from acestep_fetch.core.merge import ManifestFile
 from acestep_fetch.core.model import Digest, HubName, RemoteFile
 from acestep_fetch.engine.adopting import Elsewhere
 from acestep_fetch.engine.components import Component, ModelWork
@@ -19,7 +20,7 @@ from acestep_fetch.storage import hf_metadata, staging
 from acestep_fetch.storage.begun import Begun, BegunFile, remove_begun, write_begun
 from acestep_fetch.storage.checksum import Digests, digests_of
 from acestep_fetch.storage.parts import PartFile, remove_part
-from acestep_fetch.storage.receipts import Receipt, ReceiptFile, write_receipt
+from acestep_fetch.storage.receipts import Receipt, ReceiptFile, all_receipts, write_receipt
 
 
 class Publisher:
@@ -163,7 +164,8 @@ class Publisher:
         await self._context.on_disk(self._context.layout.parts, _remove_parts, parts)
 
     def _write_receipt(self, work: ModelWork) -> None:
-        files = [self._receipt_file(c, f.path, f.file.path) for c in work.components for f in c.manifest.files]
+        earlier = list(all_receipts(self._context.layout.receipts)) if any(c.foreign for c in work.components) else []
+        files = [self._receipt_file(c, f, earlier) for c in work.components for f in c.manifest.files]
         selection = selection_of(work.model, self._context.options)
         commits = {c.name: f"{c.manifest.truth}:{c.manifest.commit}" for c in work.components}
         listed = {hub: s.commit for component in work.components for hub, s in component.snapshots.items()}
@@ -173,12 +175,16 @@ class Publisher:
         write_receipt(self._context.layout.receipts, receipt)
         remove_begun(self._context.layout, receipt.model, selection)
 
-    def _receipt_file(self, component: Component, path: str, repo_path: str) -> ReceiptFile:
-        digests = component.digests(path)
-        found = (self._context.layout.final(component.name) / path).stat()
-        return ReceiptFile(
-            component.label(path), repo_path, found.st_size, found.st_mtime_ns, digests.sha256, digests.git_sha1
-        )
+    def _receipt_file(self, component: Component, listed: ManifestFile, earlier: Iterable[Receipt]) -> ReceiptFile:
+        """Of a file that was rewritten since it was fetched, what was fetched."""
+        label, digests = component.label(listed.path), component.digests(listed.path)
+        if listed.path in component.foreign:
+            known = {digest.hex for digest in listed.file.digests}
+            rows = (file for receipt in earlier for file in receipt.files if file.path == label)
+            if was := next((row for row in rows if {row.sha256, row.git_sha1} & known), None):
+                return was
+        found = (self._context.layout.final(component.name) / listed.path).stat()
+        return ReceiptFile(label, listed.file.path, found.st_size, found.st_mtime_ns, digests.sha256, digests.git_sha1)
 
     def _write_metadata(self, work: ModelWork) -> None:
         root = self._context.layout.root

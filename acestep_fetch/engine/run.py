@@ -196,9 +196,11 @@ class Run:
     async def _adopt(self) -> None:
         """Takes what is elsewhere on this machine, and publishes what is complete by that. The rest stays in staging
         for the next run."""
-        components = [component for work in self._open for component in work.components]
+        known, components = self._known, [component for work in self._open for component in work.components]
+        found = {c for c in components if any(known.copy_of(file.file.digests) for file in c.wanted)}
+        await self._publisher.begin([work for work in self._open if found.intersection(work.components)])
         for component in components:
-            await self._publisher.copy_known(component, self._known)
+            await self._publisher.copy_known(component, known)
         self.plan = self._rows()
         for component in components:
             await self._advance(component)

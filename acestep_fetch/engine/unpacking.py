@@ -3,34 +3,37 @@
 What is here already is looked at as in any run. The rest goes the same way as bytes from a hub: small files are proven
 in memory, large ones grow in a part file with its journal, so that a run that was stopped, or lacked a volume, is gone
 on with; staging, publication and receipts are the engine's own. No volume is believed: a file's digest decides. Only
-where that is wrong are its volumes read again, to say which of them is damaged.
+where that is wrong, or cannot be told because a volume is missing, are the file's volumes read again, to say which of
+them is damaged, and to keep nothing of it for the next run.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from acestep_fetch.core.bundle import Bundle, Content, Extent
 from acestep_fetch.core.errors import DiskError, FetchError, IntegrityError, NotFoundError
-from acestep_fetch.core.events import BytesReceived, FileStarted, ModelFailed, PlanMade
+from acestep_fetch.core.events import BytesDropped, BytesReceived, FileStarted, ModelFailed, PlanMade
 from acestep_fetch.core.model import Digest
-from acestep_fetch.core.spans import Span
+from acestep_fetch.core.spans import Span, SpanSet
 from acestep_fetch.engine.components import Component, ModelWork
 from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.examine import Known, examine
 from acestep_fetch.engine.planning import Job, Planner, check_space, contradiction, report_files
 from acestep_fetch.engine.publishing import Publisher
 from acestep_fetch.storage import platform
+from acestep_fetch.storage.carried import read_bundle
 from acestep_fetch.storage.checksum import ContentHash, digests_of
 from acestep_fetch.storage.journal import Piece
-from acestep_fetch.storage.lockfile import read_bundle
 from acestep_fetch.storage.parts import PartFile, PieceWriter
 
 SOURCE: Final = "bundle"
 BLOCK: Final = 4 << 20
+_DAMAGED: Final = "damaged"
+_CUT: Final = "cut short"
 
 
 class _UnusableError(Exception):
@@ -52,7 +55,9 @@ class _Unpacking:
         self._contents = {Digest("sha256", content.sha256): content for content in bundle.contents}
         unwritten = [number for number, volume in enumerate(bundle.volumes) if not volume.sha256]
         self._bad = dict.fromkeys(unwritten, "not finished")  # volumes, and what is wrong with them
+        self._sound = set[int]()  # volumes that were read again
         self._errors = dict[Digest, FetchError]()
+        self._affected = dict[str, set[int]]()  # files that are not whole, and the volumes that are to blame
 
     async def run(self) -> None:
         await self._known.learn()
@@ -126,6 +131,8 @@ class _Unpacking:
             if not isinstance(error, IntegrityError | NotFoundError):
                 raise
             self._errors[job.digest] = error
+            if bad := self._bad_of(extents):
+                self._affected[transfer.label] = bad
             transfer.fail(error)
 
     async def _fetch_small(self, job: Job, extents: Sequence[Extent]) -> None:
@@ -143,7 +150,8 @@ class _Unpacking:
         content = b"".join(data)
         digests = await self._context.on_hasher(transfer.label, digests_of, content)
         if not digests.agrees_with(transfer.file):
-            raise await self._blame(job, extents)
+            await self._blame(extents)
+            raise self._wrong(job, extents)
         transfer.finish(digests, content)
         await self._publisher.place([job])
 
@@ -154,25 +162,38 @@ class _Unpacking:
             for piece in list(part.pieces.values()):
                 if not await self._context.on_hasher(part.path, part.holds, piece):
                     await self._context.on_disk(part.path, part.drop, piece.span)
-            held = sorted(part.pieces.values(), key=lambda piece: piece.span)
-            self._context.emit(FileStarted(transfer.label, transfer.file.size, sum(len(p.span) for p in held)))
-            content = ContentHash(transfer.file.size, git=transfer.wants_git)
-            if error := await self._pour(job, part, content, _cover(transfer.file.size, held, extents)):
+            held = [piece.span for piece in part.pieces.values()]
+            self._context.emit(FileStarted(transfer.label, transfer.file.size, sum(map(len, held))))
+            ours = SpanSet(extent.span for extent in extents)
+            old = [span for span in held if ours.touches(span)]
+            error = await self._bring(job, part, extents)
+            if error and old and self._is_nobodys(error, extents):
+                # A volume that was bad when an earlier run copied from it, and has been replaced since.
+                await self._drop(job, part, old, "an earlier run has kept wrong bytes")
+                error = await self._bring(job, part, extents)
+            if error:  # what a download left may be wrong, or the bundle is: nobody can tell by now
+                transfer.useless = self._is_nobodys(error, extents)
                 raise error
-            digests = content.digests()
-            if not digests.agrees_with(transfer.file):
-                error = await self._blame(job, extents)
-                if any(extent.volume in self._bad for extent in extents):
-                    await self._forget(part, extents)
-                else:  # what an earlier run left is wrong, or the bundle is: nobody can tell by now
-                    transfer.useless = True
-                raise error
-            transfer.finish(digests)
             await self._publisher.place([job])
         finally:
             if transfer.part:
                 await self._context.on_disk(part.path, part.discard if transfer.useless else part.close)
                 transfer.part = None
+
+    async def _bring(self, job: Job, part: PartFile, extents: Sequence[Extent]) -> FetchError | None:
+        """Finishes the transfer if the part is right once it has what the bundle has of the rest. Else returns why not,
+        and the part keeps nothing of a volume that is damaged: also where a missing one hides whether the file is."""
+        transfer = job.transfer
+        content = ContentHash(transfer.file.size, git=transfer.wants_git)
+        held = sorted(part.pieces.values(), key=lambda piece: piece.span)
+        error = await self._pour(job, part, content, _cover(transfer.file.size, held, extents))
+        if not error and (digests := content.digests()).agrees_with(transfer.file):
+            transfer.finish(digests)
+            return None
+        await self._blame(extents)
+        wrong = [extent.span for extent in extents if self._bad.get(extent.volume) in (_DAMAGED, _CUT)]
+        await self._drop(job, part, wrong, "from a volume that is damaged")
+        return error if isinstance(error, NotFoundError) else self._wrong(job, extents)
 
     async def _pour(
         self, job: Job, part: PartFile, content: ContentHash, ways: Iterable[Piece | Extent | Span]
@@ -201,11 +222,12 @@ class _Unpacking:
                     await self._context.disk.run_on(part.path, writer.finish)
         return error
 
-    async def _forget(self, part: PartFile, extents: Sequence[Extent]) -> None:
-        """The part keeps what did not come from a volume that is damaged."""
-        for extent in extents:
-            if extent.volume in self._bad:
-                await self._context.on_disk(part.path, part.drop, extent.span)
+    async def _drop(self, job: Job, part: PartFile, spans: Iterable[Span], why: str) -> None:
+        before = sum(len(piece.span) for piece in part.pieces.values())
+        for span in spans:
+            await self._context.on_disk(part.path, part.drop, span)
+        if count := before - sum(len(piece.span) for piece in part.pieces.values()):
+            self._context.emit(BytesDropped(job.transfer.label, count, why))
 
     async def _read(self, job: Job, extent: Extent) -> bytes:
         """The bytes of `extent`. Raises `_UnusableError`, and remembers why."""
@@ -219,7 +241,7 @@ class _Unpacking:
             self._bad[extent.volume] = why
             raise _UnusableError from exc
         if len(data) < len(extent.span):
-            self._bad[extent.volume] = "cut short"
+            self._bad[extent.volume] = _CUT
             raise _UnusableError
         self._context.emit(BytesReceived(job.transfer.label, SOURCE, len(data)))
         job.transfer.by_source[SOURCE] += len(data)
@@ -227,17 +249,32 @@ class _Unpacking:
 
     # -- what went wrong ------------------------------------------------------------------------------------------
 
-    async def _blame(self, job: Job, extents: Sequence[Extent]) -> FetchError:
-        """The error of a content that is wrong though all its bytes could be read."""
-        for number in sorted({extent.volume for extent in extents}):
+    async def _blame(self, extents: Sequence[Extent]) -> None:
+        """Finds the bad ones among the volumes of a content that is not whole or not right. One that is not there was
+        not read in this run either: what is held of it came from a better time."""
+        for number in sorted({extent.volume for extent in extents} - self._bad.keys() - self._sound):
             volume = self._bundle.volumes[number]
             path = self._folder / volume.name
+            if not await self._context.on_disk(path, path.is_file):
+                continue
             try:
-                if (await self._context.hash_file(path, git=False)).sha256 != volume.sha256:
-                    self._bad[number] = "damaged"
+                if (await self._context.hash_file(path, git=False)).sha256 == volume.sha256:
+                    self._sound.add(number)
+                else:
+                    self._bad[number] = _DAMAGED
             except DiskError as error:
                 self._bad[number] = f"unreadable ({error.message})"
-        if any(extent.volume in self._bad for extent in extents):
+
+    def _bad_of(self, extents: Sequence[Extent]) -> set[int]:
+        return {extent.volume for extent in extents} & self._bad.keys()
+
+    def _is_nobodys(self, error: FetchError, extents: Sequence[Extent]) -> bool:
+        """Whether the bytes are all there, no volume is at fault, and they are wrong."""
+        return not isinstance(error, NotFoundError) and not self._bad_of(extents)
+
+    def _wrong(self, job: Job, extents: Sequence[Extent]) -> FetchError:
+        """The error of a content whose volumes were looked at."""
+        if self._bad_of(extents):
             return self._unusable(job, extents)
         return IntegrityError(
             f"{job.transfer.label}: its bytes are not what the lock says, though the volumes are undamaged",
@@ -245,9 +282,10 @@ class _Unpacking:
         )
 
     def _unusable(self, job: Job, extents: Sequence[Extent]) -> FetchError:
-        numbers = sorted({extent.volume for extent in extents} & self._bad.keys())
-        what = ", ".join(f"{self._bundle.volumes[n].name} is {self._bad[n]}" for n in numbers)
-        return IntegrityError(f"{job.transfer.label}: {what}", hint=_COPY_AGAIN)
+        return IntegrityError(f"{job.transfer.label}: {self._said_of(self._bad_of(extents))}", hint=_COPY_AGAIN)
+
+    def _said_of(self, volumes: Collection[int]) -> str:
+        return ", ".join(f"{self._bundle.volumes[number].name} is {self._bad[number]}" for number in sorted(volumes))
 
     def _absent(self, job: Job, span: Span) -> FetchError:
         return NotFoundError(
@@ -270,10 +308,11 @@ class _Unpacking:
         self._context.emit(failed)
 
     def _conclude(self) -> None:
-        if self._bad:
-            volumes = [f"{self._bundle.volumes[n].name} is {why}" for n, why in sorted(self._bad.items())]
-            lines = [error.message for error in self._errors.values()]
-            raise IntegrityError(f"{self._folder}: {', '.join(volumes)}", hint=_COPY_AGAIN, attempts=lines[:10])
+        if self._affected:
+            first, *others = self._affected
+            more = f" and {len(others)} more" if others else ""
+            volumes = self._said_of(set[int]().union(*self._affected.values()))
+            raise IntegrityError(f"{self._folder}: {volumes}; not whole: {first}{more}", hint=_COPY_AGAIN)
         if self._errors:
             raise max(self._errors.values(), key=lambda error: isinstance(error, IntegrityError))
 

@@ -149,8 +149,8 @@ class HuggingFaceRoutes:
 
     async def _blob(self, request: web.Request, listing: Listing) -> Blob:
         path = request.match_info["path"]
-        blob = listing.blobs.get(path)
-        if blob is None or not await self._library.is_unchanged(blob):
+        blob = await self._library.blob(listing, path)
+        if blob is None:
             raise _no_entry(listing, path)
         return blob
 

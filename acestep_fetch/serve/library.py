@@ -105,7 +105,8 @@ class _Shelf:
 class Library:
     """The repositories under a folder, as they are now; belongs to one event loop.
 
-    A repository is looked at again at most every `rescan_after` seconds, and is hashed when somebody first asks for it.
+    A repository is looked at again at most every `rescan_after` seconds, and when a file that is asked for has changed;
+    it is hashed when somebody first asks for it.
     Files of at least `lfs_from` bytes and binary ones count as LFS files. `renamed` maps old ids to new ones.
     """
 
@@ -163,8 +164,31 @@ class Library:
         listing = shelf.newest if commit is None else shelf.commits.get(commit)
         return listing if listing and listing.blobs else None
 
+    async def blob(self, listing: Listing, path: str) -> Blob | None:
+        """The file `path` of `listing`; None where there is none, or where its content is gone.
+
+        A file that looks changed is looked at again at once: somebody may only have touched it. Raises as `listing`.
+        """
+        blob = listing.blobs.get(path)
+        if blob is None or await self.is_unchanged(blob):
+            return blob
+        shelf, folder = self._shelves[listing.repo], self._folders.get(listing.repo)
+        async with shelf.lock:
+            if folder and shelf.commits.get(listing.commit) is listing:  # nobody has looked meanwhile
+                self._keep(shelf, await self._in_thread(self._take_stock, folder))
+        again = shelf.commits.get(listing.commit)
+        blob = again.blobs.get(path) if again else None
+        return blob if blob and await self.is_unchanged(blob) else None
+
     async def by_sha256(self, sha256: str) -> Blob | None:
-        """A file that holds the content `sha256`, as far as it has been listed."""
+        """A file that holds the content `sha256`, as far as it has been listed. Raises as `listing`."""
+        if blob := await self._holder(sha256):
+            return blob
+        for repo in list(self._shelves) if sha256 in self._by_sha256 else ():  # perhaps it was only touched
+            await self.listing(repo)
+        return await self._holder(sha256)
+
+    async def _holder(self, sha256: str) -> Blob | None:
         for blob in list(self._by_sha256.get(sha256, {}).values()):
             if await self.is_unchanged(blob):
                 return blob
@@ -180,7 +204,9 @@ class Library:
         self._scanners.shutdown(cancel_futures=True)
 
     def _keep(self, shelf: _Shelf, listing: Listing) -> None:
-        shelf.newest, shelf.looked_at = shelf.commits.setdefault(listing.commit, listing), self._clock()
+        shelf.commits.pop(listing.commit, None)  # its content is the same, but times may have changed
+        shelf.commits[listing.commit] = shelf.newest = listing
+        shelf.looked_at = self._clock()
         for old in list(shelf.commits)[:-_COMMITS_KEPT]:
             del shelf.commits[old]
         for blob in listing.blobs.values():

@@ -102,8 +102,8 @@ class ModelScopeRoutes:
         listing = await self._at(request, revision)
         if listing is None:
             raise refusal(404, NO_TREE, "no file tree at this revision")
-        blob = listing.blobs.get(path)
-        if blob is None or not await self._library.is_unchanged(blob):
+        blob = await self._library.blob(listing, path)
+        if blob is None:
             raise refusal(404, NO_FILE, "获取模型文件失败，文件内容为空")
         if blob.lfs and request.method != hdrs.METH_HEAD:  # HEAD was never seen to redirect
             return web.Response(status=302, headers={hdrs.LOCATION: self._signed(request, blob, listing)})

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from acestep_fetch.core.errors import FetchError
 from acestep_fetch.core.model import SHA1_HEX, SHA256_HEX, Digest, DigestKind
-from acestep_fetch.core.paths import why_unsafe
+from acestep_fetch.core.paths import why_unsafe, why_unsafe_name
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.receipts import file_of, is_whole, named_by_revision
@@ -90,8 +90,10 @@ def all_begun(layout: Layout) -> Iterator[Begun]:
 
 def _parse(path: Path) -> Begun | None:
     try:
-        row = json.loads(path.read_bytes())
+        row = json.loads(platform.read_whole(path))
         if row.pop("v") != VERSION or not all(isinstance(row[name], str) for name in ("model", "repo")):
+            return None
+        if why_unsafe_name(row["model"]):
             return None
         files = tuple(map(_file, row.pop("files")))
         return Begun(**row, files=files) if isinstance(row["selection"], dict) else None

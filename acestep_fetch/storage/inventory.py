@@ -24,8 +24,9 @@ class Inventory:
     """Looks at receipts, sizes and times once, when it is made; blocks for that."""
 
     def __init__(self, layout: Layout) -> None:
-        self._held = dict[Digest, Held]()
+        self._held, self._spoken = dict[Digest, Held](), set[tuple[str, Digest]]()
         for receipt in receipts.all_receipts(layout.receipts):
+            self._spoken |= receipts.spoken_of([receipt])
             standing = receipts.compare(receipt, layout.root)
             for file in receipt.files:
                 if file.path not in standing.damaged and file.path not in standing.drifted:
@@ -33,6 +34,10 @@ class Inventory:
                     self._held.setdefault(Digest("sha256", file.sha256), held)
                     if file.git_sha1:
                         self._held.setdefault(Digest("git-sha1", file.git_sha1), held)
+
+    def once_was(self, path: str, digests: Iterable[Digest]) -> bool:
+        """Whether that was at `path` when a receipt was written, whatever is there now."""
+        return any((path, digest) in self._spoken for digest in digests)
 
     def find(self, digests: Iterable[Digest], size: int) -> Held | None:
         """A file with the first of these digests."""

@@ -92,7 +92,7 @@ class Journal:
     def peek(path: Path, digest: Digest, size: int) -> list[Piece]:
         """The pieces that the journal at `path` names, without touching it: it may be another process's."""
         try:
-            found = _parse(path.read_bytes(), digest, size)
+            found = _parse(platform.read_whole(path), digest, size)
         except FileNotFoundError:
             return []
         return found[1] if found else []

@@ -54,8 +54,14 @@ class Lease:
     @classmethod
     def take(cls, path: Path, models: Sequence[str] = ()) -> Lease | Holder:
         """The lease, or who has it. Never waits for that. `models` are for people. Raises OSError where the folder
-        cannot be written."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        cannot be written, `DiskError` where none can be made at all."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as exc:  # of a folder whose parent is there: it never was, and so has not vanished
+            raise DiskError(
+                f"{exc.filename or path.parent}: no folder can be made there",
+                hint="see that the disk is there and holds files, or choose another folder with --dir",
+            ) from exc
         fd = platform.open_for_update(path, getattr(os, "O_NOFOLLOW", 0))
         try:
             if not _locked(fd):

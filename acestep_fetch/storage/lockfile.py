@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from acestep_fetch.core.bundle import BUNDLE_NAME, Bundle, Needs, parse_bundle, parse_needs
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.lock import Lock, LockedFile, LockedModel, parse, render
 from acestep_fetch.core.model import SHA1_HEX
@@ -35,17 +34,6 @@ def lock_before(path: Path) -> Lock | None:
 def write_lock(path: Path, lock: Lock) -> None:
     """Whole or not at all. Raises `DiskError`."""
     write_named(path, render(lock))
-
-
-def read_needs(path: Path) -> Needs:
-    """Raises `UsageError`."""
-    return parse_needs(read_text(path, "the box without a network writes it: acestep-fetch bundle needs"), path.name)
-
-
-def read_bundle(folder: Path) -> Bundle:
-    """Raises `UsageError`."""
-    path = folder / BUNDLE_NAME
-    return parse_bundle(read_text(path, "name the folder that `acestep-fetch bundle create` made"), path.name)
 
 
 def write_named(path: Path, text: str) -> None:

@@ -10,6 +10,7 @@ import errno
 import itertools
 import os
 import shutil
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,19 @@ def open_for_update(path: Path, more: int = 0, *, create: bool = True) -> int:
     """A descriptor for reading and writing; `more` are further flags of os.open."""
     flags = os.O_RDWR | (os.O_CREAT if create else 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     return os.open(path, flags | more, 0o644)
+
+
+def read_whole(path: Path, most: int = 64 << 20) -> bytes:
+    """The bytes of a file that is written by programs. Raises OSError, also where no file stands (to open a pipe would
+    wait for who writes into it) and for one over `most` bytes."""
+    fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+    with open(fd, "rb") as file:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "not a file", str(path))
+        if found.st_size > most:
+            raise OSError(errno.EFBIG, f"it is longer than {most >> 20} MiB", str(path))
+        return file.read()
 
 
 def write_at(fd: int, data: bytes | memoryview, offset: int) -> None:

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from glob import escape
 from itertools import chain
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from acestep_fetch.core.merge import is_furniture
-from acestep_fetch.core.model import SHA1_HEX, SHA256_HEX
+from acestep_fetch.core.model import SHA1_HEX, SHA256_HEX, Digest
 from acestep_fetch.core.paths import why_unsafe, why_unsafe_name
 from acestep_fetch.storage import platform
 
@@ -146,6 +146,13 @@ def named_receipts(folder: Path) -> Iterator[tuple[str, Receipt | None]]:
             yield path.name, _parse(path)
 
 
+def spoken_of(receipts: Iterable[Receipt]) -> set[tuple[str, Digest]]:
+    """What was where when these receipts were written, whatever is there now."""
+    files = [file for receipt in receipts for file in receipt.files]
+    by_git = {(file.path, Digest("git-sha1", file.git_sha1)) for file in files if file.git_sha1}
+    return by_git | {(file.path, Digest("sha256", file.sha256)) for file in files}
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """The file is the old one or the new one, whatever happens in between."""
     with platform.beside(path) as temporary:
@@ -168,7 +175,7 @@ def file_of(folder: Path, model: str, selection: Mapping[str, Any]) -> Path:
 
 def _parse(path: Path) -> Receipt | None:
     try:
-        row = json.loads(path.read_bytes())
+        row = json.loads(platform.read_whole(path))
         if row.pop("v") != VERSION:
             return None
         receipt = Receipt(**{**row, "files": tuple(ReceiptFile(**file) for file in row["files"])})
@@ -187,7 +194,7 @@ def _is_sound(receipt: Receipt) -> bool:
     told = placed and all(
         isinstance(commit, str) for commit in (*receipt.commits.values(), *receipt.snapshots.values())
     )
-    return named and told and all(_is_sound_file(file) for file in receipt.files)
+    return named and told and bool(receipt.files) and all(_is_sound_file(file) for file in receipt.files)
 
 
 def _is_sound_file(file: ReceiptFile) -> bool:

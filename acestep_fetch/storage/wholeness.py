@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from acestep_fetch.storage import platform
+
 STEMS: Final = ("model", "diffusion_pytorch_model", "pytorch_model")
 KINDS: Final = ("safetensors", "bin")
 
@@ -36,7 +38,7 @@ def faults(folder: Path) -> tuple[str, ...]:
 
 def _of_json(path: Path) -> Iterator[str]:
     try:
-        if not isinstance(json.loads(path.read_bytes()), dict):
+        if not isinstance(json.loads(platform.read_whole(path)), dict):
             yield f"{path.name} is not what it should be"
     except FileNotFoundError:
         yield f"{path.name} is missing"
@@ -71,7 +73,7 @@ def _of_weights(folder: Path) -> Iterator[str]:
 
 def _of_shards(index: Path) -> Iterator[str]:
     try:
-        shards = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        shards = sorted(set(json.loads(platform.read_whole(index))["weight_map"].values()))
         missing = [shard for shard in shards if not (index.parent / shard).exists()]
     except OSError as exc:
         yield f"{index.name} cannot be read: {exc.strerror or exc}"

@@ -89,10 +89,19 @@ def test_what_another_program_calls_otherwise_is_found_by_its_bytes(both: Hubs, 
     assert (told["bytes_adopted"], told["models"]) == (FILES["large.bin"], {"Repo": "partial"})
     assert both.sent == 0
     assert not (out / "Repo").exists()  # ACE-Step would take it for complete
+    standing = both.run("status", "--dir", str(out))
+    assert (standing.returncode, "Repo: partial" in standing.stdout) == (11, True), standing.stdout
     rest = both.run(*ONE, "--dir", str(out), "--progress", "none")
     assert rest.returncode == 0, rest.stderr
     assert both.sent == SIZE - FILES["large.bin"]
     assert tree_digests(out / "Repo") == tree_digests(repo)
+
+
+def test_where_nothing_is_found_nothing_is_begun(both: Hubs, repo: Path, tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    assert adopt(both, tmp_path / "out", str(tmp_path / "old"))["bytes_adopted"] == 0
+    standing = both.run("status", "--dir", str(tmp_path / "out"))
+    assert (standing.returncode, "nothing was fetched into it yet" in standing.stdout) == (0, True)
 
 
 def test_what_is_quiet_leaves_the_folders(both: Hubs, repo: Path, tmp_path: Path) -> None:

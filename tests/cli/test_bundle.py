@@ -10,19 +10,24 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote, split
 from typing import Any
 
 import pytest
 
+from acestep_fetch.core.errors import LeaseError
 from acestep_fetch.core.model import Digest, HubName
+from acestep_fetch.engine import packing
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.lease import Lease
 from acestep_fetch.storage.parts import PartFile, PieceWriter
 from tests.cli.test_program import WATCHED
 from tests.cli.test_upkeep import flip
+from tests.disk.places import memory_disk
 from tests.end_to_end.conftest import Hubs, events, hubs
 from tests.support.trees import make_catalogue, make_repo, tree_digests
 
@@ -78,6 +83,15 @@ def done(both: Hubs, *arguments: object, code: int = 0, **environment: str) -> A
     assert ended.returncode == code, ended.stderr
     assert "Traceback" not in ended.stderr
     return ended
+
+
+def limited(both: Hubs, limit: str, *arguments: object) -> tuple[int, str]:
+    """The command where the shell's `ulimit` holds; its code, and what it says."""
+    wrapper = ("sh", "-c", f'ulimit {limit}; exec "$@"', "sh")
+    process = both.start(*map(str, arguments), wrapper=wrapper, **DEAD)
+    _, said = process.communicate(timeout=60)
+    assert "Traceback" not in said
+    return process.returncode, said
 
 
 def is_ready(both: Hubs, isolated: Path, *models: str) -> bool:
@@ -204,6 +218,59 @@ def test_what_an_earlier_run_was_lied_about_is_thrown_away(
     assert is_ready(both, isolated, REPO)
 
 
+def test_what_an_earlier_run_was_lied_about_is_copied_again_where_the_bundle_has_it(
+    both: Hubs, online: Path, isolated: Path, tmp_path: Path
+) -> None:
+    """As a volume leaves it that was damaged when it was copied from, and has been replaced since."""
+    bundled(both, online, tmp_path / "usb")
+    _stopped_at(online / "Repo" / "large.bin", isolated, [(0, 6)], bad=True)
+    brought = done(both, "bundle", "import", tmp_path / "usb", "--dir", isolated, "--progress", "json")
+    told = events(brought.stdout)
+    (dropped,) = [event for event in told if event["event"] == "bytes_dropped"]
+    assert (dropped["path"], dropped["count"]) == ("Repo/large.bin", 6 * MIB)
+    assert told[-1]["bytes_fetched"] == SIZE
+    assert is_ready(both, isolated, REPO)
+
+
+def test_volumes_that_were_swapped_are_all_named_and_leave_nothing(
+    both: Hubs, online: Path, isolated: Path, tmp_path: Path
+) -> None:
+    first, second, *_ = bundled(both, online, tmp_path / "usb")
+    shutil.copytree(tmp_path / "usb", tmp_path / "kept")
+    first.rename(tmp_path / "aside")
+    second.rename(first)
+    (tmp_path / "aside").rename(second)
+    ended = done(both, "bundle", "import", tmp_path / "usb", "--dir", isolated, code=6)
+    said = f"{first.name} is damaged, {second.name} is damaged; not whole: Repo/config.json and 1 more"
+    assert said in ended.stderr
+    assert "tried:" not in ended.stderr  # nothing was: these are the files that it is about
+    shutil.copytree(tmp_path / "kept", tmp_path / "usb", dirs_exist_ok=True)
+    again = done(both, "bundle", "import", tmp_path / "usb", "--dir", isolated, "--progress", "json")
+    assert 0 < events(again.stdout)[-1]["bytes_fetched"] <= 17 * MIB  # of the other three nothing
+    assert is_ready(both, isolated, REPO)
+
+
+def test_volumes_may_come_one_at_a_time(both: Hubs, online: Path, isolated: Path, tmp_path: Path) -> None:
+    """What came from a volume that is not there any more is kept, whatever else is missing."""
+    done(both, "bundle", "create", *WHAT, "-o", tmp_path / "usb", "--dir", online, "--split", "7MiB")
+    volumes = sorted((tmp_path / "usb").glob("volume-*.bin"))
+    assert len(volumes) == 5
+    copied = 0
+    for volume in volumes:
+        slot = tmp_path / volume.stem
+        slot.mkdir()
+        for path in (volume, tmp_path / "usb" / "bundle.json"):
+            shutil.copy(path, slot)
+        code = 0 if volume == volumes[-1] else 6
+        ended = done(both, "bundle", "import", slot, "--dir", isolated, "--progress", "json", code=code)
+        copied += (told := events(ended.stdout)[-1])["bytes_fetched"]
+        if volume == volumes[1]:
+            lacking = ", ".join(f"{other.name} is missing" for other in volumes[2:])
+            assert told["error"].endswith(f": {lacking}; not whole: Repo/large.bin and 3 more")
+    assert copied == SIZE
+    assert is_ready(both, isolated, REPO)
+
+
 @pytest.mark.parametrize("how", ["missing", "damaged", "cut short"])
 def test_a_bad_volume_is_named_and_everything_else_is_kept(
     how: str, both: Hubs, online: Path, isolated: Path, tmp_path: Path
@@ -275,6 +342,56 @@ def test_a_volume_that_is_a_pipe_is_not_waited_for(both: Hubs, online: Path, iso
     assert f"{volume.name} is unreadable (not a file)" in ended.stderr
 
 
+@pytest.mark.parametrize("name", ["README.md", "code.py"])
+def test_code_that_never_was_the_locks_is_needed(name: str, tmp_path: Path) -> None:
+    """What `needs` leaves out `import` must not want."""
+    make_repo(tmp_path / "hub", REPO, {"a.bin": 2 * MIB, name: 4000})
+    with hubs(tmp_path / "hub") as pair:
+        online, isolated, lock = tmp_path / "online", tmp_path / "isolated", tmp_path / "the.lock"
+        assert pair.run(*WHAT, "--dir", str(online), "--progress", "none").returncode == 0
+        done(pair, "lock", *WHAT, "-o", lock, "--dir", online, "--offline")
+        (isolated / "Repo").mkdir(parents=True)
+        (isolated / "Repo" / name).write_text("somebody's")
+        done(pair, "bundle", "needs", "--lock", lock, "--dir", isolated, "-o", tmp_path / "needs.json")
+        done(pair, "bundle", "create", tmp_path / "needs.json", "-o", tmp_path / "usb", "--dir", online)
+        done(pair, "bundle", "import", tmp_path / "usb", "--dir", isolated)
+        assert tree_digests(isolated / "Repo") == tree_digests(tmp_path / "hub" / REPO)
+
+
+@pytest.mark.parametrize("what", ["a pipe", "/dev/zero"])
+def test_a_list_of_a_bundle_that_is_no_file_is_neither_waited_for_nor_read(
+    what: str, both: Hubs, online: Path, tmp_path: Path
+) -> None:
+    usb, name = tmp_path / "usb", tmp_path / "usb" / "bundle.json"
+    usb.mkdir()
+    if what == "a pipe":
+        os.mkfifo(name)
+    else:
+        name.symlink_to(what)
+    for command in (("import", usb, "--dir", tmp_path / "x"), ("create", *WHAT, "-o", usb, "--dir", online)):
+        assert limited(both, "-v 4000000", "bundle", *command) == (
+            2,
+            f"acestep-fetch: {name}: not a file\n  → name the folder that `acestep-fetch bundle create` made\n",
+        )
+
+
+def test_needs_may_come_through_a_pipe_and_have_an_end(
+    both: Hubs, online: Path, isolated: Path, tmp_path: Path
+) -> None:
+    pipe, usb = tmp_path / "pipe", tmp_path / "usb"
+    text = done(both, "bundle", "needs", *WHAT, "--dir", isolated).stdout
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(text,))
+    writer.start()
+    done(both, "bundle", "create", pipe, "-o", usb, "--dir", online)
+    writer.join()
+    code, said = limited(both, "-v 4000000", "bundle", "create", "/dev/zero", "-o", usb, "--dir", online)
+    assert (code, "/dev/zero: it is longer than 64 MiB" in said) == (2, True)
+    (tmp_path / "usb" / "bundle.json").write_bytes(bytes((64 << 20) + 1))
+    long = done(both, "bundle", "import", usb, "--dir", isolated, code=2)
+    assert "bundle.json: it is longer than 64 MiB" in long.stderr
+
+
 def test_volumes_that_are_there_and_right_are_not_written_again(both: Hubs, online: Path, tmp_path: Path) -> None:
     usb = tmp_path / "usb"
     volumes = bundled(both, online, usb)
@@ -292,15 +409,26 @@ def test_volumes_that_are_there_and_right_are_not_written_again(both: Hubs, onli
     assert not list(usb.glob("*.part"))
 
 
+SLOW_PACKING = """
+import time
+from acestep_fetch.engine import packing
+real = packing._blocks
+def blocks(path):
+    for each in real(path):
+        time.sleep(0.4)
+        yield each
+packing._blocks = blocks
+"""
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_packing_that_was_killed_goes_on(both: Hubs, online: Path, isolated: Path, tmp_path: Path) -> None:
     usb = tmp_path / "usb"
-    slow = (
-        "import time\nfrom acestep_fetch.engine import packing\nreal = packing._blocks\n"
-        "def blocks(path):\n    for each in real(path):\n        time.sleep(0.4)\n        yield each\n"
-        "packing._blocks = blocks"
-    )
     command = ["bundle", "create", *WHAT, "-o", str(usb), "--dir", str(online), "--split", "8MiB"]
-    process = both.start(*command, patch=slow)
+    process = both.start(*command, patch=SLOW_PACKING)
     until(lambda: re.search(r'"name": "volume-0001.bin", "sha256": "[0-9a-f]', text_of(usb / "bundle.json")))
     process.kill()
     process.communicate()
@@ -309,8 +437,80 @@ def test_packing_that_was_killed_goes_on(both: Hubs, online: Path, isolated: Pat
     before = times(usb)["volume-0001.bin"]
     bundled(both, online, usb)
     assert times(usb)["volume-0001.bin"] == before
+    assert packing.CLAIM not in names_in(usb)  # which the kill had left
     done(both, "bundle", "import", usb, "--dir", isolated)
     assert is_ready(both, isolated, REPO)
+
+
+def test_one_at_a_time_packs_into_a_folder(both: Hubs, online: Path, isolated: Path, tmp_path: Path) -> None:
+    usb = tmp_path / "usb"
+    command = ["bundle", "create", *WHAT, "-o", str(usb), "--dir", str(online)]
+    process = both.start(*command, patch=SLOW_PACKING)
+    until(lambda: (usb / "volume-0001.bin.part").exists())
+    second = done(both, *command, code=9)
+    assert f"{usb}: another `bundle create` is writing into it" in second.stderr
+    assert process.communicate(timeout=60)[1] == f"{usb}: Repo: 1 volume, 33.6 MB\n"
+    assert process.returncode == 0
+    assert names_in(usb) == ["bundle.json", "volume-0001.bin"]
+    done(both, "bundle", "import", usb, "--dir", isolated)
+    assert is_ready(both, isolated, REPO)
+
+
+def test_a_claim_that_its_owner_removes_is_nobodys(tmp_path: Path) -> None:
+    """Who has opened it just before holds the lock of a file without a name, which keeps nobody out."""
+    inside, most, turns = 0, 0, 0
+
+    def work() -> None:
+        nonlocal inside, most, turns
+        for _ in range(400):
+            try:
+                with packing._alone(tmp_path):
+                    inside += 1
+                    most = max(most, inside)
+                    time.sleep(0)
+                    turns += 1
+                    inside -= 1
+            except LeaseError:
+                time.sleep(0)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert turns
+    assert most == 1
+    assert not names_in(tmp_path)
+
+
+def test_a_claim_without_an_owner_is_no_other_file(both: Hubs, online: Path, tmp_path: Path) -> None:
+    usb = tmp_path / "usb"
+    usb.mkdir()
+    (usb / packing.CLAIM).touch()
+    bundled(both, online, usb)
+    assert packing.CLAIM not in names_in(usb)
+
+
+def test_a_content_may_have_more_volumes_than_files_may_be_open(both: Hubs, online: Path, tmp_path: Path) -> None:
+    usb = tmp_path / "usb"
+    command = ("bundle", "create", *WHAT, "-o", usb, "--dir", online, "--split", "1MB")
+    assert limited(both, "-n 20", *command) == (0, f"{usb}: Repo: 34 volumes, 33.6 MB\n")
+    digests = {row["name"]: row["sha256"] for row in json.loads((usb / "bundle.json").read_text())["volumes"]}
+    assert {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in usb.glob("*.bin")} == digests
+
+
+def test_what_an_earlier_run_left_unfinished_counts_as_room(both: Hubs, online: Path, tmp_path: Path) -> None:
+    with memory_disk(tmp_path / "small", 56) as disk:
+        command = ["bundle", "create", *WHAT, "-o", str(disk / "usb"), "--dir", str(online)]
+        process = both.start(*command, patch=SLOW_PACKING)
+        part = disk / "usb" / "volume-0001.bin.part"
+        until(lambda: part.exists() and part.stat().st_size >= 16 * MIB)
+        process.kill()
+        process.communicate()
+        done(both, *command)
+        (disk / "usb" / "volume-0001.bin").unlink()
+        (disk / "filler").write_bytes(bytes(16 * MIB))
+        assert "not enough disk space" in done(both, *command, code=7).stderr
 
 
 SLOW = """
@@ -386,16 +586,18 @@ def test_somebody_else_writes_there(both: Hubs, online: Path, isolated: Path, tm
 
 
 def test_what_is_not_here_cannot_be_packed(both: Hubs, lock: Path, isolated: Path, tmp_path: Path) -> None:
-    empty, usb = tmp_path / "empty", tmp_path / "usb"
+    empty, usb, asked = tmp_path / "em pty", tmp_path / "usb", tmp_path / "the needs.json"
     model = done(both, "bundle", "create", *WHAT, "-o", usb, "--dir", empty, code=11)
-    assert f"acestep-fetch --skip-main --model {REPO} --dir {empty}" in model.stderr
-    done(both, "bundle", "needs", "--lock", lock, "--dir", isolated, "-o", tmp_path / "needs.json")
-    needed = done(both, "bundle", "create", tmp_path / "needs.json", "-o", usb, "--dir", empty, code=11)
-    command = f"acestep-fetch --lock {tmp_path / 'needs.json'} --dir {empty}"
+    assert f"acestep-fetch --skip-main --model {REPO} --dir {quote(str(empty))}" in model.stderr
+    locked = done(both, "bundle", "create", "--lock", lock, "-o", usb, "--dir", empty, code=11)
+    assert f"acestep-fetch --lock {lock} --dir {quote(str(empty))}" in locked.stderr
+    done(both, "bundle", "needs", "--lock", lock, "--dir", isolated, "-o", asked)
+    needed = done(both, "bundle", "create", asked, "-o", usb, "--dir", empty, code=11)
+    command = f"acestep-fetch --lock {quote(str(asked))} --dir {quote(str(empty))}"
     assert command in needed.stderr
     assert not usb.exists()
-    assert both.run(*command.split()[1:], "--progress", "none").returncode == 0  # the needs are a lock
-    done(both, "bundle", "create", tmp_path / "needs.json", "-o", usb, "--dir", empty)
+    assert both.run(*split(command)[1:], "--progress", "none").returncode == 0  # the needs are a lock
+    done(both, "bundle", "create", asked, "-o", usb, "--dir", empty)
 
 
 def test_a_file_that_rotted_is_not_packed(both: Hubs, online: Path, tmp_path: Path) -> None:
@@ -421,6 +623,9 @@ def test_wrong_folders_and_flags(both: Hubs, online: Path, tmp_path: Path) -> No
     (full / "mine").touch()
     done(both, "bundle", "create", *WHAT, "-o", full, "--dir", online, code=2)
     done(both, "bundle", "create", *WHAT, "-o", usb, "--dir", online, "--split", "much", code=2)
+    tiny = done(both, "bundle", "create", *WHAT, "-o", usb, "--dir", online, "--split", "999kB", code=2)
+    assert "--split: 999kB is too little for a volume" in tiny.stderr
+    assert "give 1MB or more" in tiny.stderr
     done(both, "bundle", "create", full / "mine", *WHAT, "-o", usb, code=2)
     done(both, "bundle", "import", full, "--dir", tmp_path / "x", code=2)
     done(both, "bundle", "import", tmp_path / "nowhere", "--dir", tmp_path / "x", code=2)
@@ -437,8 +642,10 @@ def test_the_main_model_and_one_that_shares_a_file_with_it(tmp_path: Path) -> No
         assert pair.run(*models, "--dir", str(online), "--progress", "none").returncode == 0
         done(pair, "bundle", "needs", *models, "--dir", isolated, "-o", tmp_path / "needs.json")
         done(pair, "bundle", "create", tmp_path / "needs.json", "-o", usb, "--dir", online)
-        brought = done(pair, "bundle", "import", usb, "--dir", isolated, "-q")
-        assert len(brought.stdout.splitlines()) == 5
+        brought = done(pair, "bundle", "import", usb, "--dir", isolated, "--progress", "json")
+        ready = [event for event in events(brought.stdout) if event["event"] == "model_ready"]
+        assert [event["model"] for event in ready] == ["main", "acestep-v15-sft"]  # not by the alphabet
+        assert sum(len(event["folders"]) for event in ready) == 5
         assert tree_digests(isolated) == tree_digests(online)
         packed = sum(path.stat().st_size for path in usb.glob("volume-*"))
         whole = sum(

@@ -318,6 +318,41 @@ def test_what_only_one_of_two_equal_files_is_said_to_be_counts_too(first: str, r
         assert (out / "Repo").exists() is right
 
 
+def test_words_that_cannot_all_be_true_are_not_written(tmp_path: Path) -> None:
+    """Two repositories have one small file by Hugging Face's list, and two by ModelScope's."""
+    lock, what = tmp_path / "the.lock", ("--model", "made/Other")
+    same, other = content_of("same", 900), content_of("other", 900)
+    with two(tmp_path, {**FILES, "notes.txt": same}) as pair:
+        make_repo(tmp_path / "hf", "made/Other", {"notes.txt": same, "w.bin": 2 * MIB})
+        make_repo(tmp_path / "ms", "made/Other", {"notes.txt": other, "w.bin": 2 * MIB})
+        ended = written(pair, lock, *what)
+        assert ended.returncode == 0, ended.stderr
+        assert "no sha256 is known of Repo/notes.txt, Other/notes.txt: locked by git's digest" in ended.stderr
+        rows = json.loads(lock.read_text())["models"]
+        assert [rows[name]["files"][f"{name}/notes.txt"].keys() for name in ("Repo", "Other")] == [
+            {"size", "git_sha1"},
+            {"size", "git_sha1"},
+        ]
+        assert fetched(pair, tmp_path / "out", "--lock", str(lock)).returncode == 0
+        assert (tmp_path / "out" / "Other" / "notes.txt").read_bytes() == same
+        assert written(pair, lock, *what).returncode == 0
+
+
+def test_what_was_fetched_is_remembered_of_code_that_was_rewritten(tmp_path: Path) -> None:
+    lock, out = tmp_path / "the.lock", tmp_path / "out"
+    with two(tmp_path) as pair:
+        assert written(pair, lock).returncode == 0
+        assert fetched(pair, out, *WHAT).returncode == 0
+        sums = pair.run("sums", "--dir", str(out)).stdout
+        (out / "Repo" / "code.py").write_text("# rewritten\n")
+        (out / "Repo" / "notes.txt").unlink()
+        assert fetched(pair, out, *WHAT).returncode == 0
+        assert pair.run("sums", "--dir", str(out)).stdout == sums
+        for more in (("--check",), ("--offline",), ()):
+            assert fetched(pair, out, "--lock", str(lock), *more).returncode == 0
+        assert (out / "Repo" / "code.py").read_text() == "# rewritten\n"
+
+
 def test_code_that_never_was_the_locks_is_no_change_of_it(tmp_path: Path) -> None:
     """Only of what was right once it can be the application's doing that it is another now."""
     lock, out = tmp_path / "the.lock", tmp_path / "out"

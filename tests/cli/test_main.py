@@ -18,6 +18,7 @@ from acestep_fetch.cli import main as program
 from acestep_fetch.cli.arguments import options_of
 from acestep_fetch.cli.commands import COMMANDS
 from acestep_fetch.cli.listing import _HEADS, table
+from acestep_fetch.cli.surface import every, pages
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.lock import Lock
 from acestep_fetch.options import Options
@@ -38,11 +39,17 @@ def test_the_help_fits_a_screen_of_24_lines_and_80_columns(run: Run, flag: str) 
     assert all(f"  {command.name} " in ended.out and command.summary in ended.out for command in COMMANDS)
 
 
-@pytest.mark.parametrize("name", [command.name for command in COMMANDS])
+@pytest.mark.parametrize("name", [page.name for page in every(pages())])
 def test_every_command_explains_itself_with_an_example(run: Run, name: str) -> None:
-    ended = run(name, "--help")
+    ended = run(*name.split(), "--help")
     assert (ended.code, ended.err) == (0, "")
-    assert re.search(r"^examples?:\n  acestep-fetch", ended.out, re.MULTILINE)
+    examples = re.findall(r"^  (acestep-fetch.*)$", ended.out.partition("\nexamples:\n")[2], re.MULTILINE)
+    assert examples
+    assert name == "get" or all(example.startswith(f"acestep-fetch {name}") for example in examples)
+
+
+def test_commands_within_commands_are_among_them() -> None:
+    assert {"bundle needs", "bundle create", "bundle import"} <= {page.name for page in every(pages())}
 
 
 def test_the_version_is_told(run: Run) -> None:

@@ -74,6 +74,29 @@ def test_what_has_been_damaged_is_named(both: Hubs, ready: Path) -> None:
     assert "Repo/config.json: missing or changed" in said
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "verify --fast",
+        "verify",
+        "status",
+        "list",
+        f"wait {REPO} --timeout 0",
+        "sums",
+        "clean -n",
+        f"bundle needs -m {REPO}",
+    ],
+)
+def test_commands_that_open_no_socket_anyhow_take_the_flag(command: str, both: Hubs, ready: Path) -> None:
+    there, _, _ = watched(both, *command.split(), "--offline", "--dir", str(ready))
+    assert there["code"] == 0
+
+
+@pytest.mark.parametrize("command", ["config show", "recommend --for-gpu 12GB"])
+def test_and_so_do_those_without_a_folder(command: str, both: Hubs) -> None:
+    assert watched(both, *command.split(), "--offline")[0]["code"] == 0
+
+
 def test_it_cannot_fetch_again(both: Hubs, ready: Path) -> None:
     told, _, said = watched(both, "--offline", "--force", *WHAT, "--dir", str(ready))
     assert told["code"] == 2

@@ -59,6 +59,42 @@ def test_all_is_right(both: Hubs, folder: Path) -> None:
         assert "all right" in ended.stdout
 
 
+def without_a_reader(both: Hubs, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """As in ``... | true``."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        command = [sys.executable, "-m", "acestep_fetch", *arguments]
+        return subprocess.run(
+            command, env=both.environment(), stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    finally:
+        os.close(writer)
+
+
+@pytest.mark.parametrize("more", [["-v"], ["--json"], ["--fast"]])
+def test_a_reader_that_goes_away_takes_no_verdict_along(more: list[str], both: Hubs, folder: Path) -> None:
+    (folder / "Repo" / "vocab.txt").unlink()
+    ended = without_a_reader(both, "verify", "--dir", str(folder), *more)
+    assert (ended.returncode, "1 file is" in ended.stderr) == (11, True), ended.stderr
+
+
+def test_nor_what_is_left_to_be_done(both: Hubs, folder: Path, tmp_path: Path) -> None:
+    (folder / "Repo" / "vocab.txt").unlink()
+    (folder / "acestep-v15-sft").mkdir()
+    report = tmp_path / "report.txt"
+    for command in ("status", "doctor"):
+        more = ["--offline", "--report", str(report)] if command == "doctor" else []
+        assert without_a_reader(both, command, "--dir", str(folder), *more).returncode == 11
+    assert "acestep-v15-sft" in report.read_text("utf-8")
+    asked = ("--model", REPO, "--skip-main", "--dir", str(folder))
+    assert without_a_reader(both, "plan", *asked, "--min-free", "1000TB").returncode == 7
+    assert without_a_reader(both, "repair", "--dir", str(folder)).returncode == 0
+    assert (folder / "Repo" / "vocab.txt").stat().st_size == FILES["vocab.txt"]
+    assert without_a_reader(both, "doctor", "--offline", "--fix", "--dir", str(folder)).returncode == 0
+    assert not (folder / "acestep-v15-sft").exists()
+
+
 @pytest.mark.parametrize("fast", [False, True])
 def test_verify_opens_no_socket(fast: bool, both: Hubs, folder: Path) -> None:
     arguments = ["verify", "--dir", str(folder), *(["--fast"] if fast else [])]

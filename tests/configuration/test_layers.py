@@ -131,6 +131,10 @@ def test_switches_can_be_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not showing_of(get.parser().parse_args(["--no-quiet"])).quiet
 
 
+def test_another_word_for_skip_main() -> None:
+    assert options_of(get.parser().parse_args(["--model", "acestep-v15-sft", "--no-main"])).skip_main
+
+
 @pytest.mark.parametrize(
     ("environ", "color"),
     [

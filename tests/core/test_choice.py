@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from acestep_fetch.core.choice import Answers, at_deadline, choose
+from acestep_fetch.core.choice import Answers, Choice, at_deadline, choose, only
 from acestep_fetch.core.model import HubName
 
 HF, MS = HubName.HUGGINGFACE, HubName.MODELSCOPE
@@ -106,3 +106,8 @@ def test_the_reason_that_is_given_is_the_true_one(
 def test_with_no_answer_at_all_nothing_is_chosen(prefer: HubName | None) -> None:
     assert choose(Answers(), prefer) is None
     assert choose(Answers(hubs={}), prefer) is None
+
+
+def test_one_hub_alone_is_asked_with_the_reason() -> None:
+    for hub in HubName:
+        assert only(hub) == Choice((hub,), f"only {hub.title} is asked")

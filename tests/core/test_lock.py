@@ -62,6 +62,13 @@ AA, CANNOT, NOT_WHAT = "a" * 64, "cannot both be what it says", "size and digest
         (file(size="1", sha256=AA), NOT_WHAT),
         (file(size=1.0, sha256=AA), NOT_WHAT),
         (file(size=-1, sha256=AA), NOT_WHAT),
+        (file(size=1 << 63, sha256=AA), NOT_WHAT),
+        ({"files": {}}, "Repo has no file in one of its components"),
+        ({"files": {}, "components": []}, "Repo has no file in one of its components"),
+        ({"components": ["Repo", "vae"]}, "Repo has no file in one of its components"),
+        ({"commits": {"modelscope": "main"}}, "the commits of Repo are not what they should be"),
+        ({"commits": {"modelscope": "../" + "a" * 37}}, "the commits of Repo are not what they should be"),
+        ({"commits": {"modelscope": 7}}, "TypeError"),
         (file(size=1), NOT_WHAT),
         (file(size=1, sha256="a" * 63), NOT_WHAT),
         (file(size=1, sha256=AA, git_sha1="a" * 41), NOT_WHAT),
@@ -91,6 +98,11 @@ def test_who_knows_less_does_not_hide_a_contradiction_of_two_others(known: str, 
     files = tuple(LockedFile(f"Repo/{at}", 1, *KNOWN[known][n]) for at, n in enumerate(order))
     with pytest.raises(UsageError, match=CANNOT):
         parse(render(Lock((replace(MODEL, files=files),))), "l")
+
+
+def test_the_largest_size_of_a_file() -> None:
+    lock = Lock((replace(MODEL, files=(LockedFile("Repo/a", (1 << 63) - 1, AA),)),))
+    assert parse(render(lock), "l")[0] == lock
 
 
 def test_an_empty_digest_is_none() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from acestep_fetch.catalogue import load_catalogue
 from acestep_fetch.core.model import HubName
+from acestep_fetch.engine.gpu import recommend
 from tests.docs.pages import DOCS, Box, block
 from tests.end_to_end.conftest import hubs
 from tests.reference import table_below
@@ -91,6 +92,21 @@ def test_the_models_that_the_page_names_exist() -> None:
     text = (DOCS / PAGE).read_text("utf-8")
     for name in set(re.findall(r"`(acestep-[v5][\w.-]+|main)`", text)):
         assert load_catalogue().find(name)
+
+
+def test_the_table_of_gpus_is_what_recommend_says() -> None:
+    rows, above = _table("Choose"), 0
+    for memory, good, why in rows:
+        found = re.fullmatch(r"(?:up to (\d+) GB(?:, or none)?|(\d+) GB and more)", memory)
+        assert found, memory
+        first, last = (above, int(found[1])) if found[1] else (int(found[2]), 96)
+        for gigabytes in range(first, last + 1):
+            said = recommend(str(gigabytes))
+            assert re.findall(r"`([^`]+)`", good) == list(said.models), gigabytes
+            assert {*re.findall(r"`([^`]+)`", why)} <= {"main", *said.also}, gigabytes
+        above = last + 1
+    assert above > 96
+    assert len(rows) == len(load_catalogue().tiers)
 
 
 def test_the_codes_are_those_of_the_readme() -> None:

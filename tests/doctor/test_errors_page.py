@@ -13,6 +13,7 @@ import acestep_fetch
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.lease import Lease
 from tests.end_to_end.conftest import Hubs, hubs
+from tests.reference import table_below
 from tests.support.trees import make_repo
 
 PAGE = Path(acestep_fetch.__file__).parents[1] / "docs" / "errors.md"
@@ -31,6 +32,11 @@ def shown(code: int) -> list[str]:
     """The examples of an exit code."""
     rows = [line.split(" | ") for line in PAGE.read_text("utf-8").splitlines() if line.startswith(f"| {code} |")]
     return [row[2].strip("`") for row in rows]
+
+
+def test_every_code_has_a_row() -> None:
+    for codes, *_ in table_below("Exit codes"):  # the README's
+        assert all(shown(int(code)) for code in codes.split(", "))
 
 
 def test_a_wrong_name(both: Hubs) -> None:

@@ -136,6 +136,34 @@ def test_proxies_and_certificates_that_cannot_be_used_fail(both: Hubs, build: Bu
     assert "none.pem: No such file" in ended.stdout
 
 
+def test_what_get_is_told_by_flag_can_be_looked_at(both: Hubs, build: Build) -> None:
+    root = str(build(sft()))
+    ended = both.run("doctor", "--dir", root, "--only-source", "modelscope", "--hf-endpoint", "http://a.invalid")
+    assert ended.returncode == 0, ended.stdout
+    assert "only ModelScope is asked" in ended.stdout
+    assert not {"Hugging", "Google"} & {line.split()[1] for line in ended.stdout.splitlines()}
+    ended = both.run("doctor", "--dir", root, "--only-source", "huggingface", "--hf-endpoint", "http://127.0.0.1:1")
+    assert ended.returncode == 11
+    assert "only Hugging Face is asked, and it cannot be used" in ended.stdout
+
+
+def test_the_proxy_of_a_flag_is_the_one_that_is_tried(both: Hubs, build: Build) -> None:
+    proxy = (
+        "--proxy",
+        "http://anna:s3cret-pw@127.0.0.1:1",
+        "--no-proxy",
+        "inside.example",
+        "--token",
+        "hf_secretsecret",
+    )
+    ended = both.run("doctor", "--dir", str(build(sft())), "--hf-endpoint", "http://hub.example", *proxy)
+    assert ended.returncode == 0, ended.stdout
+    assert "--proxy http://127.0.0.1:1 with a login; not for --no-proxy inside.example" in ended.stdout
+    (line,) = [line for line in ended.stdout.splitlines() if line.startswith("warn  Hugging Face")]
+    assert "the proxy 127.0.0.1:1 cannot be reached" in line
+    assert "secret" not in ended.stdout + ended.stderr
+
+
 def test_a_package_that_is_not_there_is_named() -> None:
     there = dict.fromkeys(PACKAGES, "1.0")
     assert of_python(there, (3, 11, 7)).level == "ok"

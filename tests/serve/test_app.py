@@ -15,6 +15,7 @@ from acestep_fetch.serve import EmbeddedHub
 from acestep_fetch.serve.app import _reachable
 from tests.serve.ask import ask, signed
 from tests.serve.conftest import BIG, REPO
+from tests.support.hub import serving
 
 
 async def test_the_embedded_hub_serves_while_the_block_lasts(web: aiohttp.ClientSession, shelf: Path) -> None:
@@ -71,6 +72,29 @@ async def test_the_front_page_says_what_is_there(web: aiohttp.ClientSession, she
         said = (await ask(web, f"{hub.url}/")).body.decode()
     assert REPO in said
     assert f"export HF_ENDPOINT={hub.url}" in said
+
+
+@pytest.mark.parametrize("revision", ["main", "the commit"])
+@pytest.mark.parametrize("path", ["config.json", "sub/model.safetensors"])
+async def test_a_file_that_is_only_touched_is_served_on(
+    web: aiohttp.ClientSession, shelf: Path, path: str, revision: str
+) -> None:
+    async with serving(shelf, rescan_after=1000) as hub:
+        commit = (await ask(web, f"{hub.url}/api/models/{REPO}")).json["sha"]
+        huggingface = f"{hub.url}/{REPO}/resolve/{'main' if revision == 'main' else commit}/{path}"
+        modelscope = f"{hub.url}/models/{REPO}/resolve/{'master' if revision == 'main' else commit}/{path}"
+        for seconds in (1, 2):
+            os.utime(shelf / REPO / path, (seconds, seconds))
+            for url in (huggingface, modelscope):
+                async with web.get(url) as reply:  # with its redirects
+                    assert (reply.status, await reply.read()) == (200, (shelf / REPO / path).read_bytes())
+
+
+async def test_a_signed_address_outlives_a_touch(web: aiohttp.ClientSession, shelf: Path) -> None:
+    async with serving(shelf, rescan_after=0) as hub:
+        address = await signed(web, hub.url, REPO, "sub/model.safetensors")
+        os.utime(shelf / REPO / "sub/model.safetensors", (1, 1))
+        assert (await ask(web, address)).body == BIG
 
 
 async def test_half_a_repository_is_never_listed(

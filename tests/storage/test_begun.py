@@ -37,6 +37,8 @@ def test_a_file_knows_its_component() -> None:
 
 
 NONSENSE: dict[str, dict[str, Any]] = {
+    "a model that is a path": {"model": "a/b"},
+    "a model above": {"model": ".."},
     "another version": {"v": 2},
     "no model": {"model": None},
     "a number for a repository": {"repo": 7},

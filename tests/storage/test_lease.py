@@ -160,6 +160,13 @@ def test_a_folder_that_is_gone_or_another_one_is_noticed(tmp_path: Path) -> None
     taken.release()
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no such place")
+def test_a_place_that_holds_no_folders_has_not_vanished() -> None:
+    with pytest.raises(DiskError, match=r"/proc/models: no folder can be made there") as caught:
+        Lease.take(Path("/proc/models/.acestep-fetch/lease"))
+    assert "vanished" not in str(caught.value.hint)
+
+
 def test_who_only_looks_hears_who_holds_it_since_when_and_for_what(path: Path) -> None:
     assert Lease.holder(path) is None
     assert not path.parent.exists()

@@ -129,8 +129,17 @@ NOT_UNDERSTOOD = {
     "a component above": json.dumps(ROW | {"commits": {"..": "huggingface:a"}}).encode(),
     "a component in another": json.dumps(ROW | {"commits": {"vae/x": "huggingface:a"}}).encode(),
     "a commit that is none": json.dumps(ROW | {"commits": {"vae": 1}}).encode(),
+    "no file": json.dumps(ROW).encode(),
     "a file from the future": json.dumps(ROW | {"files": [FILE | {"mode": 1}]}).encode(),
 }
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+def test_a_pipe_among_the_receipts_is_none_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.json")
+    assert read_receipt(tmp_path, "m") is None
+    (tmp_path / "n.json").symlink_to("/dev/zero")
+    assert list(all_receipts(tmp_path)) == []
 
 
 @pytest.mark.parametrize("data", NOT_UNDERSTOOD.values(), ids=NOT_UNDERSTOOD)
