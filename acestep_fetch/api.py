@@ -50,7 +50,7 @@ def up_to_date(options: Options, listener: Listener | None = None, *, checks: bo
     layout, models = Layout(folder), wanted_models(options)
     found, missing, error = dict[str, Ready](), models, None
     try:
-        records = _locked_records(options, models)
+        records = locked_records(options, models)
         found = {m.name: ready for m in models if (ready := look(m, layout, options, records.get(m.name)))}
         missing = [m for m in models if m.name not in found and not (options.all_models and m.announced)]
         if missing or not found:
@@ -172,7 +172,7 @@ def needs(options: Options, tell: Callable[[str], None] = lambda path: None) -> 
     models, layout = wanted_models(options), Layout(choose_folder(options.directory)[0])
     lock = read_lock(options.lock) if options.lock else None
     try:
-        return find_needs(models, layout, options, lock, _locked_records(options, models), tell)
+        return find_needs(models, layout, options, lock, locked_records(options, models), tell)
     except OSError as exc:
         raise platform.explain(exc, exc.filename or layout.root) from exc
 
@@ -240,7 +240,7 @@ async def fetch_async(
             context.emit(RunStarted(__version__, str(folder), names, "repair" if record else "get"))
             if note:
                 context.emit(Note("info", note))
-            records = _locked_records(options, models) if record is None else {record.model: record_of(record)}
+            records = locked_records(options, models) if record is None else {record.model: record_of(record)}
             known = {name: each for name, each in records.items() if each}
             ending.session = Session(context, models, lambda: _connect(options), known, lists, bundle)
             async with watchdog:
@@ -294,7 +294,7 @@ def wanted_models(options: Options) -> Sequence[Model]:
     return others if options.skip_main else (main, *others)
 
 
-def _locked_records(options: Options, models: Sequence[Model]) -> dict[str, Record | None]:
+def locked_records(options: Options, models: Sequence[Model]) -> dict[str, Record | None]:
     """What `options.lock` says of each of `models`; nothing where there is no lock. Raises `UsageError`, and
     `LockedError` where it lacks one (that is published)."""
     if options.lock is None:

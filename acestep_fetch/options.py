@@ -14,12 +14,21 @@ from typing import Final
 from acestep_fetch.configuration import layers
 from acestep_fetch.configuration.files import everything, fields_of
 from acestep_fetch.configuration.settings import SETTINGS, Scope
-from acestep_fetch.configuration.values import above_zero, count, expanded, parse_count, parse_size, parse_source
+from acestep_fetch.configuration.values import (
+    above_zero,
+    count,
+    expanded,
+    parse_count,
+    parse_size,
+    parse_source,
+    zero_or_more,
+)
 from acestep_fetch.core.model import HubName
 from acestep_fetch.core.secrecy import Secret, remember
 
 __all__ = ["GOOGLE_CHECK", "Options", "expanded", "parse_count", "parse_size", "parse_source"]
 
+_BYTES: Final = "write bytes, as 80_000_000"
 GOOGLE_CHECK: Final = "https://www.google.com/generate_204"
 
 
@@ -72,9 +81,13 @@ class Options:
             object.__setattr__(self, "proxy", Secret(self.proxy))
         for name in ("probe_deadline", "connect_timeout", "stall_timeout", "give_up_after"):
             above_zero(getattr(self, name), name)
+        zero_or_more(self.lease_wait, "lease_wait")
+        zero_or_more(self.min_free, "min_free", _BYTES)
         count(self.connections, "connections")
         if self.jobs is not None:
             count(self.jobs, "jobs")
+        if self.limit_rate is not None:
+            above_zero(self.limit_rate, "limit_rate", _BYTES)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, **given: object) -> Options:

@@ -6,9 +6,11 @@ import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
-from acestep_fetch.catalogue.models import MAIN
+from acestep_fetch.catalogue.asking import to_fetch
 from acestep_fetch.cli.arguments import (
     add_folder,
     add_json,
@@ -16,6 +18,7 @@ from acestep_fetch.cli.arguments import (
     add_selection,
     add_sources,
     command_parser,
+    folder_given,
     folders_of,
     options_of,
     showing_of,
@@ -24,6 +27,7 @@ from acestep_fetch.cli.outlet import Outlet
 from acestep_fetch.cli.results import error_of, print_document, print_folders, results
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.display.units import plural, size
+from acestep_fetch.options import Options
 
 if TYPE_CHECKING:
     from acestep_fetch.display import Mode
@@ -98,7 +102,7 @@ def _adopt(given: argparse.Namespace, outlet: Outlet) -> int:
         elif given.quiet and not outlet.is_json:
             print_folders(report.folders)
         elif not report.error and not outlet.is_json:
-            _print(report)
+            _print(report, _fetching(report, options, folder_given(given)))
     return report.exit_code
 
 
@@ -116,17 +120,26 @@ def _left(report: Report) -> int:
     return sum(row.size - row.held for row in report.files if row.state in ("fetch", "partial"))
 
 
-def _print(report: Report) -> None:
-    """What was taken and from where, and what is left to be fetched; on stdout."""
+def _print(report: Report, todo: str) -> None:
+    """What was taken and from where, and what is left to be fetched, with the command for that; on stdout."""
     adopted = [row for row in report.files if row.state == "adopted"]
     width = max((len(row.path) for row in adopted), default=0)
     for row in adopted:
         print(f"{row.path.ljust(width)}  {size(row.size):>9}  from {row.origin}")
     took = f"{plural(len(adopted), 'file')}, {size(sum(row.size for row in adopted))} adopted"
-    left = f"{size(_left(report))} to fetch: {_fetching(report)}" if _left(report) else "nothing left to fetch"
+    left = f"{size(_left(report))} to fetch: {todo}" if _left(report) else "nothing left to fetch"
     print(f"{took}; {left}" if report.files else "nothing to do")
 
 
-def _fetching(report: Report) -> str:
-    names = [name for name, state in report.models.items() if state == "partial" and name != MAIN]
-    return " ".join(["acestep-fetch", *(f"--model {name}" for name in names)])
+def _fetching(report: Report, options: Options, folder: Path | None) -> str:
+    """What fetches the rest of what was asked for."""
+    from acestep_fetch import api
+
+    models = [(model.name, str(model.repo)) for model in api.wanted_models(options)]
+    said = [("include", pattern) for pattern in options.include] + [("exclude", pattern) for pattern in options.exclude]
+    said += [("revision", options.revision)] if options.revision else []
+    return to_fetch(
+        [model for model in models if report.models.get(model[0]) == "partial"],
+        folder,
+        flags=[f"--{flag} {quote(text)}" for flag, text in said],
+    )

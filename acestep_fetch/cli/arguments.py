@@ -66,6 +66,11 @@ class Parser(argparse.ArgumentParser):
         hint = f"a model is named by --model {words.split()[0]}; " if is_word and command.endswith(" get") else ""
         raise UsageError(message, hint=f"{hint}{command} --help has all flags")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """argparse says nothing of a help that could not be written."""
+        if message:
+            (file or sys.stderr).write(message)
+
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
         given = super().parse_args(args)
         showing = [setting for setting in fields(Showing) if setting.name in given]
@@ -238,6 +243,13 @@ def _is_silent(given: argparse.Namespace) -> bool:
     """Whether stderr is for what went wrong only."""
     said = vars(given)
     return bool(said.get("quiet") or said.get("json")) or said.get("progress") == "json"
+
+
+def folder_given(given: argparse.Namespace) -> Path | None:
+    """The folder of ``--dir``, absolute: a command that a message tells to type needs it too. None without it."""
+    from acestep_fetch.storage.layout import choose_folder
+
+    return choose_folder(expanded(given.dir))[0] if given.dir else None
 
 
 def origin_of(given: argparse.Namespace, key: str) -> str:

@@ -18,6 +18,7 @@ from acestep_fetch.cli.arguments import (
     add_sources,
     add_stream,
     add_transfer,
+    folder_given,
     options_of,
     showing_of,
 )
@@ -78,7 +79,7 @@ def run(arguments: Sequence[str]) -> int:
             from acestep_fetch.cli.listing import show_models
 
             with answering("list", wanted=outlet.is_json):
-                return show_models(options_of(given), as_json=outlet.is_json)
+                return show_models(options_of(given), folder_given(given), as_json=outlet.is_json)
         outlet.write_summary_to(given.summary_file)
         options = options_of(given)
         return _check(options, outlet, quiet=given.quiet) if given.check else _fetch(options, given, outlet)

@@ -5,9 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
-from acestep_fetch.cli.arguments import add_folder, add_json, add_offline_anyhow, command_parser, options_of
+from acestep_fetch.catalogue.asking import command
+from acestep_fetch.cli.arguments import (
+    add_folder,
+    add_json,
+    add_offline_anyhow,
+    command_parser,
+    folder_given,
+    options_of,
+)
 from acestep_fetch.cli.columns import columns
 from acestep_fetch.cli.results import print_document
 from acestep_fetch.display.units import cut, one_line, percent, size
@@ -36,11 +45,12 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
-    return show_models(options_of(given), installed=given.installed, as_json=given.json)
+    return show_models(options_of(given), folder_given(given), installed=given.installed, as_json=given.json)
 
 
-def show_models(options: Options, *, installed: bool = False, as_json: bool = False) -> int:
-    """Prints the table, or the document, to stdout and returns 0."""
+def show_models(options: Options, named: Path | None = None, *, installed: bool = False, as_json: bool = False) -> int:
+    """Prints the table, or the document, to stdout and returns 0. `named` is the folder that what is to be typed has to
+    name."""
     layout = Layout(choose_folder(options.directory)[0])
     chosen = _chosen(layout, installed=installed)
     if as_json:
@@ -51,7 +61,7 @@ def show_models(options: Options, *, installed: bool = False, as_json: bool = Fa
             print(line)
         print()
     print(f"folder: {layout.root}{'' if chosen else ', without any model'}")
-    print("fetch one with: acestep-fetch --model NAME")
+    print(f"fetch one with: {command('--model NAME', named)}")
     return 0
 
 

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.set_threshold(*_RARELY)
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _flushed(_command(given)(given))
+        return _flushed(_ended(_command(given), given))
     except FetchError as error:
         say(error)
         return error.exit_code
@@ -100,6 +100,16 @@ def _overview(_: Sequence[str]) -> int:
 
     print(overview(), end="")
     return 0
+
+
+def _ended(run: Callable[[Sequence[str]], int], given: Sequence[str]) -> int:
+    """The exit code of a command. Help is argparse's, which leaves the process with what it has written unwritten."""
+    try:
+        return run(given)
+    except Stopped:
+        raise
+    except SystemExit as end:
+        return int(end.code or 0)
 
 
 def _flushed(code: int) -> int:

@@ -6,9 +6,8 @@ import argparse
 import shutil
 import time
 from collections.abc import Sequence
-from shlex import quote
 
-from acestep_fetch.catalogue import load_catalogue
+from acestep_fetch.catalogue.asking import command, to_fetch
 from acestep_fetch.catalogue.models import MAIN
 from acestep_fetch.cli.arguments import add_folder, add_json, add_offline_anyhow, command_parser, options_of
 from acestep_fetch.cli.results import print_document, results
@@ -53,22 +52,22 @@ def run(arguments: Sequence[str]) -> int:
 
 def _incomplete(found: Status) -> IncompleteError:
     """What is not finished, and what to do about it."""
-    where = f" --dir {quote(found.folder)}"
+    where = found.folder
     if found.running:
-        names = " ".join(found.running.models)
-        todo = f"acestep-fetch wait {names}{where}" if names else f"acestep-fetch status --watch{where}"
+        names = found.running.models
+        todo = command("wait", where, names) if names else command("status --watch", where)
         return IncompleteError(f"{found.running} is at work in {found.folder}", hint=f"wait for it with: {todo}")
     if not found.unfinished:
         return IncompleteError(
-            f"files are left over in {found.folder}", hint=f"drop them with: acestep-fetch clean{where}"
+            f"files are left over in {found.folder}", hint=f"drop them with: {command('clean', where)}"
         )
-    names = ", ".join(title(each) for each in found.unfinished)
+    titles = ", ".join(title(each) for each in found.unfinished)
     if all(each.state is State.CHANGED for each in found.unfinished):
-        return IncompleteError(f"{names}: changed since it was ready", hint=f"look with: acestep-fetch verify{where}")
-    command = _command(found)
+        return IncompleteError(f"{titles}: changed since it was ready", hint=f"look with: {command('verify', where)}")
+    todo = _command(found)
     return IncompleteError(
-        f"{names}: not finished, and nobody is at work on it",
-        hint=f"go on with: {command}{where}" if command else "go on with the command that began it",
+        f"{titles}: not finished, and nobody is at work on it",
+        hint=f"go on with: {todo}" if todo else "go on with the command that began it",
     )
 
 
@@ -76,7 +75,5 @@ def _command(found: Status) -> str:
     """What begins again all that is not finished; nothing where patterns or a revision were asked for."""
     if any(each.selection for each in found.unfinished):
         return ""
-    known = {model.name for model in load_catalogue().known}
-    names = [each.model if each.model in known else each.repo for each in found.unfinished]
-    main = "" if any(each.model == MAIN for each in found.asked) else " --skip-main"
-    return f"acestep-fetch{''.join(f' --model {name}' for name in names if name != MAIN)}{main}"
+    alone = not any(each.model == MAIN for each in found.asked)
+    return to_fetch([(each.model, each.repo) for each in found.unfinished], found.folder, alone=alone)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from acestep_fetch.cli.arguments import add_json, add_offline_anyhow, command_parser
+from acestep_fetch.catalogue.asking import command
+from acestep_fetch.cli.arguments import add_json, add_offline_anyhow, command_parser, folder_given
 from acestep_fetch.cli.inspection import add_arguments, folder_of, inspected, print_verdict
-from acestep_fetch.cli.results import print_document, results
-from acestep_fetch.core.errors import IncompleteError
+from acestep_fetch.cli.results import error_of, print_document, results
+from acestep_fetch.core.errors import FetchError, IncompleteError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,22 +28,28 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
-    found = inspected(given, fast=given.fast)
+    about = {"folder": str(folder_of(given).root), "fast": given.fast}
+    try:
+        found = inspected(given, fast=given.fast)
+    except FetchError as error:  # nothing was finished here, for one
+        with results():
+            if given.json:
+                print_document("verify", about | {"models": [], "error": error_of(error)})
+        raise
     with results():
         if given.json:
-            models = [verification.to_dict() for verification in found]
-            print_document("verify", {"folder": str(folder_of(given).root), "fast": given.fast, "models": models})
+            print_document("verify", about | {"models": [verification.to_dict() for verification in found]})
         else:
             for verification in found:
                 print_verdict(verification, quiet=given.quiet, verbose=given.verbose)
     faulty = [v for v in found if v.faults]
     if faulty:
         count = sum(len(v.faults) for v in faulty)
-        names = " ".join(dict.fromkeys(v.receipt.model for v in faulty))
+        names = dict.fromkeys(v.receipt.model for v in faulty)
         raise IncompleteError(
             f"{count} {'file is' if count == 1 else 'files are'} {'changed' if given.fast else 'damaged'} or missing",
-            hint=f"see for certain with: acestep-fetch verify {names}"
+            hint=f"see for certain with: {command('verify', folder_given(given), names)}"
             if given.fast
-            else f"fetch what does not hold with: acestep-fetch repair {names}",
+            else f"fetch what does not hold with: {command('repair', folder_given(given), names)}",
         )
     return 0

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
 import time
-from collections.abc import Sequence
-from shlex import quote
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Final
 
 from acestep_fetch.catalogue import Model, load_catalogue
+from acestep_fetch.catalogue.asking import to_fetch
 from acestep_fetch.cli.arguments import add_folder, add_offline_anyhow, command_parser, options_of
 from acestep_fetch.cli.results import print_folders
 from acestep_fetch.cli.status_lines import far
-from acestep_fetch.core.errors import FetchError, IncompleteError, LeaseError, UsageError
+from acestep_fetch.core.errors import DiskError, FetchError, IncompleteError, LeaseError, UsageError
 from acestep_fetch.display.units import one_line
 from acestep_fetch.engine.readiness import look
 from acestep_fetch.engine.standing import models
@@ -23,6 +25,7 @@ from acestep_fetch.storage.lease import Holder, Lease
 
 _LOOK_EVERY: Final = 0.5  # seconds; each time costs a stat call for every file
 _SAY_EVERY: Final = 60.0  # seconds
+_PATIENCE: Final = 5.0  # seconds that the last look may take
 
 
 def parser() -> argparse.ArgumentParser:
@@ -46,6 +49,35 @@ def run(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
     options = options_of(given)
     layout = Layout(choose_folder(options.directory)[0])
+    if given.timeout is None:
+        return _wait(given, layout, options)
+    return _answered(lambda: _wait(given, layout, options), given.timeout + _PATIENCE, layout)
+
+
+def _answered(work: Callable[[], int], seconds: float, layout: Layout) -> int:
+    """What `work` returns or raises. Raises `DiskError` after `seconds`: a disk that does not answer lets nobody look
+    at the clock."""
+    ended = Future[int]()
+
+    def run_it() -> None:
+        try:
+            ended.set_result(work())
+        except BaseException as exc:
+            ended.set_exception(exc)
+
+    threading.Thread(target=run_it, name="wait", daemon=True).start()
+    try:
+        return ended.result(min(seconds, threading.TIMEOUT_MAX))
+    except TimeoutError:
+        if ended.done():
+            raise
+        raise DiskError(
+            f"the time is over, and the disk of {layout.root} does not answer",
+            hint="see that it is there, and that nothing strange lies in the folder",
+        ) from None
+
+
+def _wait(given: argparse.Namespace, layout: Layout, options: Options) -> int:
     here = {model.name: model.repo for model in models(layout)}
     waiting = list(load_catalogue().bring(here.get(name, name) for name in given.models))
     until = float("inf") if given.timeout is None else time.monotonic() + given.timeout
@@ -97,15 +129,13 @@ def _who(holder: Holder) -> str:
 
 
 def _over(waiting: Sequence[Model], layout: Layout, holder: Holder | None) -> FetchError:
-    what, where = f"{_names(waiting)}: not ready in {layout.root}", f" --dir {quote(str(layout.root))}"
+    what = f"{_names(waiting)}: not ready in {layout.root}"
     if holder:
         return LeaseError(
             f"{what}, and the time is over; {_who(holder)}", hint="the download goes on: run this again to wait for it"
         )
-    flags = " ".join(
-        f"--model {model.repo}" if model.group == "other" else f"--model {model.name}" for model in waiting
-    )
-    return IncompleteError(f"{what}, and nobody is at work on it", hint=f"fetch it with: acestep-fetch {flags}{where}")
+    todo = to_fetch([(model.name, str(model.repo)) for model in waiting], layout.root)
+    return IncompleteError(f"{what}, and nobody is at work on it", hint=f"fetch it with: {todo}")
 
 
 def _names(waiting: Sequence[Model]) -> str:

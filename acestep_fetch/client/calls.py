@@ -98,8 +98,9 @@ def lock(
     """
     from acestep_fetch import api
     from acestep_fetch.client.running import run_and_wait
+    from acestep_fetch.core.lock import LOCK_NAME
 
-    asked, at = _options(models, options, settings), Path(path)
+    asked, at = _options(models, options, settings), Path(path or LOCK_NAME)
     if asked.offline:  # without an event loop, which has a socket of its own
         return api.lock(at, asked, on_event, update=update)
     return run_and_wait(lambda listener: api.lock_async(at, asked, listener, update=update), on_event, cancel)

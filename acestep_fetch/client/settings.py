@@ -18,8 +18,8 @@ Models = str | Iterable[str]  # the name of one, or a list of names
 
 
 class Settings(TypedDict, total=False):
-    """Keywords of `fetch`, `plan`, `ensure` and `AsyncClient`. None, or nothing, leaves it to the environment, and that
-    to the default."""
+    """Keywords of `fetch`, `plan`, `ensure` and `AsyncClient`. None, or an empty text, leaves it to the environment,
+    and that to the default."""
 
     dir: Folder | None  # the checkpoints folder; default ./checkpoints
     all_models: bool  # every model of the catalogue
@@ -75,7 +75,8 @@ def options_for(models: Iterable[Models], base: Options | None, settings: Settin
     models = names_of(models)
     if unknown := settings.keys() - _KEYWORDS:
         raise TypeError(f"there is no setting {min(unknown)!r}; there are: {', '.join(sorted(_KEYWORDS))}")
-    given = {_RENAMED.get(name, name): _parsed(name, value) for name, value in settings.items() if value is not None}
+    said = {name: value for name, value in settings.items() if value not in (None, "")}
+    given = {_RENAMED.get(name, name): _parsed(name, value) for name, value in said.items()}
     if models:
         wants_main = any(model.name == MAIN for model in load_catalogue().bring(models))
         given |= {"models": models, "skip_main": not wants_main and not given.get("all_models")}

@@ -70,7 +70,7 @@ def check_vae_exists(vae_variant: str | None = None, checkpoints_dir: Folder = N
     """The same for a variant or an absolute path; False for an unknown variant."""
     try:
         return _exists(_vae_folder(vae_variant), checkpoints_dir)
-    except ValueError:
+    except (ValueError, TypeError):  # neither a variant nor a path
         return False
 
 
@@ -102,6 +102,8 @@ def _exists(name: str, folder: Folder) -> bool:
     try:
         return presence.is_ready(name, get_checkpoints_dir(folder))
     except (FetchError, OSError):  # no such home, or the working folder is gone
+        return False
+    except (TypeError, ValueError):  # of no kind that a name or a folder can be
         return False
 
 

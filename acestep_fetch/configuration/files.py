@@ -157,12 +157,14 @@ def _keys(source: Source, text: str) -> dict[str, Entry] | None:
 
     try:
         document: Any = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
+    except (ValueError, RecursionError) as exc:  # no TOML, a number of thousands of digits, thousands of brackets
         if source.is_of_others:
             return None
-        raise UsageError(f"{source.shown}: {exc}", hint='it is to be TOML: connections = 8, model = ["main"]') from None
+        why = str(exc) if isinstance(exc, tomllib.TOMLDecodeError) else "it cannot be read as TOML"
+        raise UsageError(f"{source.shown}: {why}", hint='it is to be TOML: connections = 8, model = ["main"]') from None
     if in_pyproject:
-        document = document.get("tool", {}).get("acestep-fetch")
+        tools = document.get("tool")
+        document = tools.get("acestep-fetch") if isinstance(tools, dict) else None
         if not isinstance(document, dict):
             return None
     lines = _lines(text, _TABLE if in_pyproject else "")
@@ -189,7 +191,10 @@ def _entry(source: Source, key: str, value: object, line: int | None) -> Entry:
 def _text_of(value: object) -> str | None:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(value) if isinstance(value, str | int | float) else None
+    try:
+        return str(value) if isinstance(value, str | int | float) else None
+    except ValueError:  # a hexadecimal number of thousands of digits
+        return None
 
 
 def _lines(text: str, table: str) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import UnionType
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.model import HubName
 
 _COUNTS: Final = "write a number such as 8, or leave it out: what goes well is found out"
+_SECONDS: Final = "write seconds, as 10 or 2.5"
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)(b?)(?:/s|ps)?", re.IGNORECASE)
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _TIME: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(s|m|h|)", re.IGNORECASE)
@@ -69,7 +71,7 @@ def parse_count(text: str) -> int:
 
 
 def count(value: int, what: str) -> int:
-    if not 1 <= value <= 256:
+    if not (_is_number(value, int) and 1 <= value <= 256):
         raise UsageError(f"{what} is not a whole number from 1 to 256", hint=_COUNTS)
     return value
 
@@ -87,10 +89,21 @@ def parse_seconds(text: str) -> float:
     return above_zero(parse_wait(text), "it")
 
 
-def above_zero(value: float, what: str) -> float:
-    if not 0 < value < float("inf"):
-        raise UsageError(f"{what} must be above 0", hint="write seconds, as 10 or 2.5")
+def above_zero(value: float, what: str, hint: str = _SECONDS) -> float:
+    if not (_is_number(value, int | float) and 0 < value < float("inf")):
+        raise UsageError(f"{what} must be above 0", hint=hint)
     return value
+
+
+def zero_or_more(value: float, what: str, hint: str = _SECONDS) -> float:
+    if not (_is_number(value, int | float) and 0 <= value < float("inf")):
+        raise UsageError(f"{what} must be 0 or more", hint=hint)
+    return value
+
+
+def _is_number(value: object, kind: type | UnionType) -> bool:
+    """Whatever an untyped caller of Python's says."""
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def parse_switch(text: str) -> bool:
@@ -112,6 +125,8 @@ def parse_name(text: str) -> tuple[str, ...]:
 
 def expanded(text: str) -> Path:
     """A path with ``~`` for the home folder."""
+    if "\0" in text:
+        raise UsageError(f"{text!r} is no path: there is a NUL in it", hint="write the path without it")
     try:
         return Path(text).expanduser()
     except RuntimeError:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from acestep_fetch.catalogue import Model, load_catalogue
+from acestep_fetch.catalogue.asking import command, to_fetch
 from acestep_fetch.catalogue.models import MAIN
 from acestep_fetch.doctor.findings import Finding, fail, ok, warn
 from acestep_fetch.storage.layout import Layout
@@ -100,30 +101,33 @@ def _touched(root: Path, receipt: Receipt, damaged: Iterable[str]) -> tuple[str,
     return tuple(path for path in damaged if (root / path).is_file() and (root / path).stat().st_size == sizes[path])
 
 
-def of_models(beliefs: tuple[Belief, ...]) -> Iterator[Finding]:
-    """A line for each folder, and one for a main model of which a part is missing."""
+def of_models(beliefs: tuple[Belief, ...], folder: Path | None = None) -> Iterator[Finding]:
+    """A line for each folder, and one for a main model of which a part is missing. `folder`: see `asking.command`."""
     if not beliefs:
-        yield ok(_WHAT, "none is here yet", "acestep-fetch")
+        yield ok(_WHAT, "none is here yet", command("", folder))
     for belief in beliefs:
-        yield _finding(belief)
-    yield from _of_main({belief.name for belief in beliefs if belief.by_folder})
+        yield _finding(belief, folder)
+    yield from _of_main({belief.name for belief in beliefs if belief.by_folder}, folder)
 
 
-def _finding(belief: Belief) -> Finding:
+def _finding(belief: Belief, folder: Path | None) -> Finding:
     if belief.touched and not belief.damaged:
         text = f"all there, with other times than when it was verified: {_few(belief.touched, ', ')}"
-        return warn(belief.name, text, f"acestep-fetch repair {belief.model} (asks no hub where all is right)")
+        todo = command("repair", folder, [belief.model])
+        return warn(belief.name, text, f"{todo} (asks no hub where all is right)")
     if belief.is_true and belief.damaged is not None:
         changed = f"; {len(belief.drifted)} changed by ACE-Step, which is no damage" if belief.drifted else ""
         return ok(belief.name, f"verified, and still what it was{changed}")
     if belief.is_true:
-        todo = f"acestep-fetch --model {belief.model} verifies it and fetches nothing that is right"
-        return ok(belief.name, "whole as far as its own files tell, and never verified", todo if belief.model else "")
+        todo = f"{_fetching(belief, folder)} (verifies it, and fetches nothing that is right)" if belief.model else ""
+        return ok(belief.name, "whole as far as its own files tell, and never verified", todo)
     wrong = _wrong(belief)
     if not belief.by_folder:
-        return fail(belief.name, f"{wrong}; ACE-Step would fetch the model again", _mend(belief))
+        return fail(belief.name, f"{wrong}; ACE-Step would fetch the model again", _mend(belief, folder))
     whose = "ACE-Step" if belief.by_weight else "An older ACE-Step, or its menu,"
-    return fail(belief.name, f"{whose} would take it for installed, and it would die at load: {wrong}", _mend(belief))
+    return fail(
+        belief.name, f"{whose} would take it for installed, and it would die at load: {wrong}", _mend(belief, folder)
+    )
 
 
 def _wrong(belief: Belief) -> str:
@@ -134,15 +138,20 @@ def _wrong(belief: Belief) -> str:
     return f"changed or missing since it was verified: {_few(belief.damaged, ', ')}"
 
 
-def _mend(belief: Belief) -> str:
+def _mend(belief: Belief, folder: Path | None) -> str:
     if belief.damaged is not None:
-        return f"acestep-fetch repair {belief.model}"
+        return command("repair", folder, [belief.model])
     if belief.model:
-        return f"acestep-fetch --model {belief.model}" if belief.model != MAIN else "acestep-fetch"
+        return _fetching(belief, folder)
     return "no hub is known to have it: complete it, or move the folder away"
 
 
-def _of_main(there: set[str]) -> Iterator[Finding]:
+def _fetching(belief: Belief, folder: Path | None) -> str:
+    """Of a model of the catalogue: what no receipt speaks of is known by its name only."""
+    return to_fetch([(belief.model, str(load_catalogue().find(belief.model).repo))], folder, alone=False)
+
+
+def _of_main(there: set[str], folder: Path | None) -> Iterator[Finding]:
     needed = load_catalogue().find(MAIN).folders
     missing = [name for name in needed if name not in there]
     if there and missing:
@@ -150,7 +159,7 @@ def _of_main(there: set[str]) -> Iterator[Finding]:
         detail = (
             f"{', '.join(missing)} not here: ACE-Step would fetch all of the main model ({size:.0f} GB) at its start"
         )
-        yield warn(MAIN, detail, "acestep-fetch fetches only what is missing")
+        yield warn(MAIN, detail, f"{command('', folder)} (fetches only what is missing)")
 
 
 def _few(things: tuple[str, ...], between: str) -> str:

@@ -54,6 +54,7 @@ def _network(options: Options, environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def _disk(root: Path, note: str | None, origin: str, environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from folder.of_folder(folder.look_at_folder(root, note, origin, environ))
-    yield from belief.of_models(belief.look_at_models(root))
-    yield from strays.of_strays(strays.find_strays(root))
-    yield from strays.of_leftovers(strays.look_at_leftovers(Layout(root)))
+    named = root if origin == "--dir" else None  # what is to be typed needs it too
+    yield from belief.of_models(belief.look_at_models(root), named)
+    yield from strays.of_strays(strays.find_strays(root), named)
+    yield from strays.of_leftovers(strays.look_at_leftovers(Layout(root)), named)

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
+from acestep_fetch.catalogue.asking import command
 from acestep_fetch.core.model import Digest
 from acestep_fetch.display.units import plural, size
 from acestep_fetch.doctor.belief import model_folders
-from acestep_fetch.doctor.findings import Finding, ok, warn
+from acestep_fetch.doctor.findings import Finding, fail, ok, warn
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.lease import Holder, Lease
 from acestep_fetch.storage.parts import held_bytes
@@ -49,12 +51,14 @@ class Stray:
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
-    """Of ours. `held` are the bytes in unfinished files, which the next run goes on from."""
+    """Of ours. `held` are the bytes in unfinished files, which the next run goes on from. `links` stand where folders
+    of ours belong: what is behind them is not ours."""
 
     parts: int = 0
     held: int = 0
     orphans: int = 0  # journals without their part
     holder: Holder | None = None  # who writes here now
+    links: tuple[Path, ...] = ()
 
 
 def find_strays(root: Path) -> tuple[Stray, ...]:
@@ -127,6 +131,8 @@ def _descriptors(process: str) -> list[str]:
 
 def look_at_leftovers(layout: Layout) -> Leftovers:
     """Raises OSError where they cannot be read."""
+    if links := tuple(each for each in (layout.state, layout.parts, layout.staging) if each.is_symlink()):
+        return Leftovers(holder=Lease.holder(layout.lease), links=links)
     parts = sorted(layout.parts.glob("*.part"))
     orphans = [path for path in layout.parts.glob("*.journal") if not path.with_suffix(".part").exists()]
     return Leftovers(len(parts), sum(map(_held, parts)), len(orphans), Lease.holder(layout.lease))
@@ -142,8 +148,8 @@ def _held(part: Path) -> int:
         return 0
 
 
-def of_strays(strays: tuple[Stray, ...]) -> Iterator[Finding]:
-    """A line for each tool that left something."""
+def of_strays(strays: tuple[Stray, ...], folder: Path | None = None) -> Iterator[Finding]:
+    """A line for each tool that left something. `folder`: see `asking.command`."""
     for tool in dict.fromkeys(stray.tool for stray in strays):
         mine = [stray for stray in strays if stray.tool == tool]
         names = ", ".join(stray.path for stray in mine[:_NAMED]) + (", ..." if len(mine) > _NAMED else "")
@@ -151,7 +157,11 @@ def of_strays(strays: tuple[Stray, ...]) -> Iterator[Finding]:
         if all(stray.is_lock for stray in mine):
             yield ok("leftovers", f"{files}: locks, which do no harm")
         elif any(stray.is_left for stray in mine):
-            yield warn("leftovers", f"unfinished: {files}", "acestep-fetch doctor --fix removes what nobody writes to")
+            yield warn(
+                "leftovers",
+                f"unfinished: {files}",
+                f"{command('doctor --fix', folder)} (removes what nobody writes to)",
+            )
         elif any(stray.is_needed for stray in mine):
             todo = "the file of that name is not whole: let aria2c finish it, or remove both"
             yield warn("leftovers", f"unfinished: {files}", todo)
@@ -159,13 +169,16 @@ def of_strays(strays: tuple[Stray, ...]) -> Iterator[Finding]:
             yield ok("leftovers", f"unfinished: {files}: written to within the hour, or open now")
 
 
-def of_leftovers(left: Leftovers) -> Iterator[Finding]:
-    """What of ours is under way or was not finished."""
+def of_leftovers(left: Leftovers, folder: Path | None = None) -> Iterator[Finding]:
+    """What of ours is under way or was not finished, and what would keep a run from writing it."""
+    for link in left.links:
+        detail = f"{link}: a link stands where something of ours belongs, and a download ends there with 8"
+        yield fail("our own", detail, f"look where it leads, then remove it: rm {quote(str(link))}")
     if left.holder:
         yield ok("our own", f"{left.holder} is downloading into this folder now")
     elif left.parts:
         detail = f"{plural(left.parts, 'file')} begun and not finished, {size(left.held)} kept"
         yield ok("our own", detail, "the same command as before goes on from there")
     if left.orphans:
-        todo = "acestep-fetch doctor --fix; the next run does it too"
+        todo = f"{command('doctor --fix', folder)}; the next run does it too"
         yield ok("our own", f"{plural(left.orphans, 'journal')} without a file", todo)

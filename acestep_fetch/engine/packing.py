@@ -147,7 +147,9 @@ def _removed(path: Path) -> bool:
 
 
 def _begun(folder: Path, bundle: Bundle) -> Bundle:
-    """`bundle` with the digests of volumes that are there and right."""
+    """`bundle` with the digests of volumes that are there and right. What a kill left of a list goes."""
+    for path in folder.glob(".[0-9]*-[0-9]*.tmp"):
+        path.unlink(missing_ok=True)
     if not (folder / BUNDLE_NAME).exists():
         if any(path.name != CLAIM for path in folder.iterdir()):
             raise UsageError(f"{folder}: there is something else in it", hint="name a new or empty folder with -o")

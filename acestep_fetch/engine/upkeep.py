@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from shlex import quote
 from threading import Event
 from typing import Any, Final
 
 from acestep_fetch.catalogue import load_catalogue
+from acestep_fetch.catalogue.asking import command
 from acestep_fetch.core.errors import IncompleteError, LeaseError, StoppedError, UsageError
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.layout import Layout
@@ -74,14 +76,16 @@ def recorded(layout: Layout, names: Sequence[str]) -> list[Receipt]:
     names = [name if name in has else _known_as(name) for name in names]
     for name in names:
         if name not in has:
+            todo = command(f"--model {quote(name)}", layout.root)
             raise IncompleteError(
                 f"{name} was never completed in {layout.root}",
-                hint=f"`acestep-fetch --model {name}` takes what is there and fetches what is missing",
+                hint=f"`{todo}` takes what is there and fetches what is missing",
             )
     if not receipts:
+        todo = command("", layout.root)
         raise IncompleteError(
             f"no model was ever completed in {layout.root}",
-            hint="choose the checkpoints folder with --dir, or fetch the main model into it: acestep-fetch",
+            hint=f"choose the checkpoints folder with --dir, or fetch the main model into it: {todo}",
         )
     return [receipt for receipt in receipts if not names or receipt.model in names]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.lock import Lock, LockedFile, LockedModel, parse, render
@@ -11,6 +12,8 @@ from acestep_fetch.storage import platform
 from acestep_fetch.storage.handing import is_stream, put
 from acestep_fetch.storage.receipts import Receipt, write_atomically
 
+MOST: Final = 64 << 20  # bytes of a lock, needs or a bundle's list; the longest known are of less than one MiB
+
 
 def read_lock(path: Path) -> Lock:
     """Raises `UsageError` where there is none, or none that can be understood."""
@@ -18,11 +21,16 @@ def read_lock(path: Path) -> Lock:
 
 
 def read_text(path: Path, where_from: str) -> bytes:
-    """The bytes of a file that people name. Raises `UsageError`, which says `where_from` it comes."""
+    """The bytes of a file that people name, or of who writes into a pipe. Raises `UsageError`, which says `where_from`
+    it comes, also for one without end."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MOST + 1)
     except OSError as exc:
         raise UsageError(f"{path}: {exc.strerror or exc}", hint=where_from) from exc
+    if len(data) > MOST:
+        raise UsageError(f"{path}: it is longer than {MOST >> 20} MiB", hint=where_from)
+    return data
 
 
 def lock_before(path: Path) -> Lock | None:

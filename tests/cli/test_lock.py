@@ -318,6 +318,22 @@ def test_what_only_one_of_two_equal_files_is_said_to_be_counts_too(first: str, r
         assert (out / "Repo").exists() is right
 
 
+def test_a_check_names_what_is_not_as_the_lock_has_it(tmp_path: Path) -> None:
+    lock, out = tmp_path / "the.lock", tmp_path / "out"
+    with two(tmp_path) as pair:
+        assert fetched(pair, out, *WHAT).returncode == 0
+        move_on(tmp_path, {"config.json": NEWER["config.json"]})
+        assert written(pair, lock).returncode == 0
+        check = ("--check", *WHAT, "--lock", str(lock))
+        ended = fetched(pair, out, *check)
+        assert ended.returncode == 11
+        first = ended.stderr.splitlines()[0]
+        assert first.startswith(f"acestep-fetch: Repo: not ready in {out}")
+        assert "the.lock" in first
+        assert fetched(pair, out, *check[1:]).returncode == 0
+        assert fetched(pair, out, *check).returncode == 0
+
+
 def test_words_that_cannot_all_be_true_are_not_written(tmp_path: Path) -> None:
     """Two repositories have one small file by Hugging Face's list, and two by ModelScope's."""
     lock, what = tmp_path / "the.lock", ("--model", "made/Other")

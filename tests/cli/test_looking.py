@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,11 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from acestep_fetch.cli import wait
 from acestep_fetch.cli.main import main
+from acestep_fetch.core.errors import DiskError
 from acestep_fetch.engine.standing import models
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.lease import Holder, Lease
-from acestep_fetch.storage.receipts import Receipt, write_receipt
+from acestep_fetch.storage.receipts import Receipt, ReceiptFile, write_receipt
 from tests.cli.conftest import Run
 from tests.end_to_end.conftest import Hubs, hubs
 from tests.support.faults import Rule, Throttle
@@ -72,6 +75,29 @@ def at_work(folder: Path, *models: str) -> Iterator[Lease]:
         yield lease
     finally:
         lease.release()
+
+
+def test_a_disk_that_does_not_answer_is_not_waited_for(run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here a receipt that is a pipe: whoever opens it waits for a writer."""
+    monkeypatch.setattr(wait, "_PATIENCE", 0.3)
+    pipe = here / "checkpoints" / ".acestep-fetch" / "receipts" / "main.json"
+    pipe.parent.mkdir(parents=True)
+    os.mkfifo(pipe)
+    began = time.monotonic()
+    ended = run("wait", "main", "--timeout", "0.2")
+    os.close(os.open(pipe, os.O_RDWR))  # whoever waits goes on
+    assert time.monotonic() - began < 10
+    assert ended.code in (8, 11)  # 11 where nobody opens such a thing
+
+
+def test_whatever_blocks_ends_with_the_time() -> None:
+    release = threading.Event()
+    with pytest.raises(DiskError, match="does not answer"):
+        wait._answered(lambda: int(release.wait()), 0.1, Layout(Path("/x")))
+    release.set()
+    assert wait._answered(lambda: 7, 5.0, Layout(Path("/x"))) == 7
+    with pytest.raises(ZeroDivisionError):
+        wait._answered(lambda: 1 // 0, 5.0, Layout(Path("/x")))
 
 
 def test_a_run_in_another_process_from_its_first_byte_to_its_last(pair: Hubs, tmp_path: Path) -> None:
@@ -132,7 +158,11 @@ def test_who_makes_it_ready_at_the_last_moment_is_in_time(
     layout = Layout(tmp_path / "out")
 
     def ends(path: Path, holder: Callable[[Path], Holder | None] = Lease.holder) -> Holder | None:
-        write_receipt(layout.receipts, Receipt("main", "ACE-Step/Ace-Step1.5", {"vae": "huggingface:x"}, {}, ()))
+        (layout.final("vae")).mkdir(parents=True, exist_ok=True)
+        code = layout.final("vae") / "code.py"
+        code.touch()
+        kept = (ReceiptFile("vae/code.py", "vae/code.py", 0, code.stat().st_mtime_ns, "a" * 64),)
+        write_receipt(layout.receipts, Receipt("main", "ACE-Step/Ace-Step1.5", {"vae": "huggingface:x"}, {}, kept))
         return None if leaves else holder(path)
 
     monkeypatch.setattr(Lease, "holder", staticmethod(ends))

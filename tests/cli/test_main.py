@@ -243,7 +243,11 @@ def test_a_check_says_what_is_missing_and_changes_nothing(run: Run, here: Path) 
     assert "main, acestep-v15-sft: not ready in" in ended.err
     assert list(here.iterdir()) == []
     for name, repo in (("main", "ACE-Step/Ace-Step1.5"), ("acestep-v15-sft", "ACE-Step/acestep-v15-sft")):
-        write_receipt(layout.receipts, Receipt(name, repo, {name: "huggingface:x"}, {}, ()))
+        layout.final(name).mkdir(parents=True)
+        code = layout.final(name) / "code.py"
+        code.touch()
+        kept = (ReceiptFile(f"{name}/code.py", "code.py", 0, code.stat().st_mtime_ns, "a" * 64),)
+        write_receipt(layout.receipts, Receipt(name, repo, {name: "huggingface:x"}, {}, kept))
     for arguments in (["--check"], ["get", "--check", "-m", "acestep-v15-sft"]):
         assert run(*arguments) == Ended(0, "", "")
     told = run("--check", "-q", "-m", "sft", "--skip-main")

@@ -194,9 +194,18 @@ full = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
 
 @full
 @pytest.mark.parametrize(
-    "arguments", [["list"], ["--list"], ["status"], ["version"], ["completion", "bash"]], ids=" ".join
+    "arguments",
+    [
+        *(["list"], ["--list"], ["status"], ["version"], ["completion", "bash"]),
+        *(["--help"], ["get", "--help"], ["-m", "main", "--help"], ["verify", "-h"], ["bundle", "create", "--help"]),
+        *(["config", "--help"], ["--version"]),
+    ],
+    ids=" ".join,
 )
-def test_an_output_without_room_is_an_error_and_no_traceback(arguments: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_output_without_room_is_an_error_and_no_traceback(
+    arguments: list[str], unbuffered: str, tmp_path: Path
+) -> None:
     with FULL.open("w") as stdout:
         ended = subprocess.run(
             [*STARTS[0], *arguments],
@@ -204,6 +213,7 @@ def test_an_output_without_room_is_an_error_and_no_traceback(arguments: list[str
             stderr=subprocess.PIPE,
             text=True,
             cwd=tmp_path,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
             timeout=60,
             check=False,
         )

@@ -148,6 +148,19 @@ def test_what_is_missing_cut_or_altered_is_fetched_again(both: Hubs, folder: Pat
     assert tree_digests(folder / "Repo") == tree_digests(both.hf.hub.setup.root / REPO)
 
 
+@pytest.mark.parametrize("named", [[], ["sft"]])
+def test_programs_get_a_document_where_nothing_was_ever_finished(
+    named: list[str], both: Hubs, folder: Path, tmp_path: Path
+) -> None:
+    at = folder if named else tmp_path / "nothing"
+    found = both.run("verify", "--json", "--dir", str(at), *named)
+    document = json.loads(found.stdout)
+    assert (found.returncode, document["folder"], document["models"]) == (11, str(at), [])
+    error = document["error"]
+    assert (error["name"], error["exit_code"]) == ("incomplete", 11)
+    assert found.stderr == f"acestep-fetch: {error['message']}\n  → {error['hint']}\n"
+
+
 def test_every_files_condition_is_told_to_programs(both: Hubs, folder: Path) -> None:
     flip(folder / "Repo" / "large.bin", 17 * MIB)
     (folder / "Repo" / "config.json").unlink()

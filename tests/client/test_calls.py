@@ -225,6 +225,8 @@ async def test_a_lock_holds_what_may_be_fetched(here: Path, pair: Hubs) -> None:
     assert inspect.signature(af.lock).parameters["path"].default == LOCK_NAME
     lock = af.lock(LM, path="a.lock")
     assert lock.to_dict() == json.loads((here / "a.lock").read_text())
+    assert af.lock(LM, path="") == lock
+    assert (here / LOCK_NAME).read_bytes() == (here / "a.lock").read_bytes()
     assert af.fetch(lock="a.lock").models == {LM: "ready"}
     with pytest.raises(af.LockedError) as caught:
         af.fetch("acestep-v15-sft", lock="a.lock")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from acestep_fetch.client.settings import _RENAMED, Settings, options_for
+from acestep_fetch.client.settings import _RENAMED, Settings, layout_of, options_for
 from acestep_fetch.configuration.settings import SETTINGS, Scope
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.model import HubName
@@ -82,6 +82,48 @@ def test_a_keyword_sets_its_field_and_nothing_else(name: str) -> None:
 def test_none_leaves_it_to_the_options(name: str) -> None:
     base = Options(connections=9)
     assert options_for((), base, {name: None}) == base
+
+
+@pytest.mark.parametrize("name", Settings.__annotations__)
+def test_an_empty_text_is_as_an_empty_flag(name: str) -> None:
+    """A script's variable that is not set: not the working folder, and not its lock."""
+    base = Options(connections=9, directory=Path("/x"), lock=Path("a.lock"), token="t")
+    assert options_for((), base, {name: ""}) == base
+
+
+def test_an_empty_text_for_the_folder_is_the_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for variable in ("ACESTEP_FETCH_DIR", "ACESTEP_CHECKPOINTS_DIR", "ACESTEP_PROJECT_ROOT"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert layout_of("").root == layout_of(None).root == tmp_path / "checkpoints"
+    monkeypatch.setenv("ACESTEP_FETCH_DIR", "models")
+    assert layout_of("").root == tmp_path / "models"
+
+
+WRONG_NUMBERS: list[object] = [float("nan"), float("inf"), -1, "1", True, [1]]
+
+
+@pytest.mark.parametrize("value", WRONG_NUMBERS, ids=str)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "probe_deadline",
+        "connections",
+        "jobs",
+        "limit_rate",
+        "connect_timeout",
+        "stall_timeout",
+        "give_up_after",
+        "lease_wait",
+        "min_free",
+    ],
+)
+def test_what_is_no_number_is_told_before_anything_is_done(name: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=f"^{name} (must be|is not)"):
+        Options(**{name: value})
+    if name in Settings.__annotations__ and not isinstance(value, str):
+        with pytest.raises(UsageError):
+            options_for((), Options(), {name: value})
 
 
 @pytest.mark.parametrize(

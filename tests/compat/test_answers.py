@@ -363,6 +363,15 @@ def test_nonsense_for_a_folder_is_an_answer(wrong: object, here: Path) -> None:
     assert message
 
 
+@pytest.mark.parametrize("wrong", [5, 5.0, b"x", ["list"], {"a": 1}, object(), "null\0byte", "x" * 5000, "\ud800"])
+def test_nonsense_does_not_exist(wrong: object, tmp_path: Path) -> None:
+    assert m.check_model_exists(wrong, tmp_path) is False  # type: ignore[arg-type]
+    assert m.check_vae_exists(wrong, tmp_path) is False  # type: ignore[arg-type]
+    assert m.check_main_model_exists(wrong) is False  # type: ignore[arg-type]
+    assert m.check_model_exists("main", wrong) is False  # type: ignore[arg-type]
+    assert m.check_vae_exists("official", wrong) is False  # type: ignore[arg-type]
+
+
 def test_a_working_folder_that_is_gone_is_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()

@@ -85,6 +85,13 @@ WRONG = {
     ".env name": (".env", "ACESTEP_FETCH_JOB=1\n", "did you mean ACESTEP_FETCH_JOBS?"),
     ".env theirs": (".env", "ACESTEP_DOWNLOAD_SOURCE=both\n", ".env:1: ACESTEP_DOWNLOAD_SOURCE: 'both' is not"),
     "user": ("user", "jobs = 0\n", "config.toml:1: jobs: '0'"),
+    "nested without end": ("acestep-fetch.toml", f"jobs = {'[' * 5000}\n", "acestep-fetch.toml: it cannot be read"),
+    "brackets only": ("user", "[" * 5000, "config.toml: "),
+    "digits without end": ("acestep-fetch.toml", f"jobs = {'9' * 5000}\n", "acestep-fetch.toml: it cannot be read"),
+    "hexadecimal": ("acestep-fetch.toml", f"jobs = 0x{'f' * 5000}\n", "acestep-fetch.toml:1: jobs: a text, a number"),
+    "NUL": ("acestep-fetch.toml", 'dir = "a\\u0000"\n', "acestep-fetch.toml:1: dir: 'a\\x00' is no path"),
+    "NUL in a list": ("pyproject.toml", f'{TABLE}adopt = ["\\u0000"]\n', "pyproject.toml:2: adopt: '\\x00' is no path"),
+    ".env NUL": (".env", "ACESTEP_CHECKPOINTS_DIR=a\0b\n", ".env:1: ACESTEP_CHECKPOINTS_DIR: 'a\\x00b' is no path"),
 }  # fmt: skip
 
 
@@ -104,6 +111,10 @@ def test_what_is_wrong_is_told_with_its_place(name: str, text: str, said: str, p
         ("pyproject.toml", '[tool.other]\nacestep-fetch = 1\n[project]\nname = "acestep-fetch"\n'),
         ("pyproject.toml", "this is not TOML, and mentions acestep-fetch"),
         ("pyproject.toml", '[tool]\nacestep-fetch = "text"\n'),
+        ("pyproject.toml", "tool = 5 # acestep-fetch\n"),
+        ("pyproject.toml", "[[tool]]\nname = 'acestep-fetch'\n"),
+        ("pyproject.toml", f"acestep-fetch = {'[' * 5000}\n"),
+        ("pyproject.toml", f"acestep-fetch = {'9' * 5000}\n"),
         ("acestep-fetch.toml", "# nothing\n"),
         ("user", ""),
     ],

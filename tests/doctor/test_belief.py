@@ -76,7 +76,7 @@ def test_an_index_without_its_shards_passes_for_a_model(files: dict[str, bytes],
 def test_a_whole_folder_that_nobody_has_verified(build: Build) -> None:
     found = findings(build(sft()))[NAME]
     assert (found.level, found.detail) == (Level.OK, "whole as far as its own files tell, and never verified")
-    assert f"acestep-fetch --model {NAME} verifies it" in found.todo
+    assert f"acestep-fetch --model {NAME} (verifies it" in found.todo
     assert findings(build(xl("a.safetensors", "b.safetensors")))[XL].level is Level.OK
 
 

@@ -24,6 +24,7 @@ from tests.support.trees import make_repo
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hubs]:
     root = tmp_path_factory.mktemp("hubs")
     make_repo(root, "ACE-Step/Ace-Step1.5", {"config.json": 300})
+    make_repo(root, "made/Repo", {"large.bin": 9 << 20, "config.json": 300})
     with hubs(root) as served:
         yield served
 
@@ -45,8 +46,33 @@ def test_what_fails_ends_with_11_and_says_what_to_do(both: Hubs, build: Build) -
     assert ended.returncode == 11
     (line,) = [line for line in ended.stdout.splitlines() if line.startswith("FAIL")]
     assert "would take it for installed" in line
-    assert line.endswith("-> acestep-fetch --model acestep-v15-sft")
+    assert line.endswith(f"-> acestep-fetch --model acestep-v15-sft --dir {root}")
     assert ended.stderr.startswith("acestep-fetch: 1 check failed: acestep-v15-sft\n  → ")
+
+
+@pytest.mark.parametrize("name", ["", "parts", "staging"])
+def test_a_link_in_the_place_of_a_folder_of_ours_fails_and_is_not_fixed(
+    name: str, both: Hubs, build: Build, tmp_path: Path
+) -> None:
+    """What lies behind it is left alone, and so is never said to be mended by --fix."""
+    root, behind = build({}), tmp_path / "behind"
+    behind.mkdir()
+    (behind / f"{'a' * 64}.journal").write_bytes(b"")
+    link = root / ".acestep-fetch" / name
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(behind)
+    for more in ([], ["--fix"]):
+        ended = both.run("doctor", "--offline", "--dir", str(root), *more)
+        assert ended.returncode == 11
+        (line,) = [line for line in ended.stdout.splitlines() if line.startswith("FAIL")]
+        assert f"{link}: a link stands where something of ours belongs" in line
+        assert line.endswith(f"rm {link}")
+        assert "--fix" not in ended.stdout
+    assert list(behind.glob("*.journal"))
+    run = ("--model", "made/Repo", "--skip-main", "--dir", str(root))
+    assert both.run(*run).returncode == 8
+    link.unlink()
+    assert both.run(*run).returncode == 0
 
 
 def test_fix_names_what_it_takes_away(both: Hubs, build: Build) -> None:

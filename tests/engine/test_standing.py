@@ -245,10 +245,10 @@ def test_documents_hold_plain_values_only(layout: Layout) -> None:
 def test_what_is_missing_by_the_receipts(layout: Layout) -> None:
     certify(layout)
     wanted = [CATALOGUE[name] for name in (NAME, "acestep-v15-small", "acestep-v15-base")]
-    assert [model.name for model in missing(wanted, layout, Options())] == ["acestep-v15-small", "acestep-v15-base"]
+    assert [model.name for model in missing(wanted, layout, Options(), {})] == ["acestep-v15-small", "acestep-v15-base"]
     everything = Options(all_models=True)
-    assert [model.name for model in missing(wanted, layout, everything)] == ["acestep-v15-base"]
-    assert [model.name for model in missing(wanted[:1], layout, Options(force=True))] == [NAME]
+    assert [model.name for model in missing(wanted, layout, everything, {})] == ["acestep-v15-base"]
+    assert [model.name for model in missing(wanted[:1], layout, Options(force=True), {})] == [NAME]
 
 
 @contextmanager
