@@ -23,7 +23,7 @@ from acestep_fetch.engine.needs import find_needs
 from acestep_fetch.engine.readiness import Ready, look, not_ready
 from acestep_fetch.engine.received import lock_received, refuse_changes
 from acestep_fetch.engine.recorded import Record, record_of, record_of_lock
-from acestep_fetch.engine.report import Ledger, Report, finished
+from acestep_fetch.engine.report import Ledger, Report, failure, finished
 from acestep_fetch.options import Options
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.layout import Layout, choose_folder
@@ -39,22 +39,22 @@ if TYPE_CHECKING:
 __all__ = ["Report", "fetch_async", "guarded", "lock", "lock_async", "needs", "plan_of", "up_to_date", "wanted_models"]
 
 
-def up_to_date(options: Options, listener: Listener | None = None) -> Report | None:
-    """The report of a run with nothing to do, or nothing that it may do (`Options.offline`, a lock without the model);
-    None (and nothing told) where there is something to do.
+def up_to_date(options: Options, listener: Listener | None = None, *, checks: bool = False) -> Report | None:
+    """The report of a run with nothing to do, or nothing that it may do (`Options.offline`, a lock without the model,
+    or because it only `checks`); None (and nothing told) where there is something to do.
 
     Opens no socket, not even an event loop's. Raises `UsageError` for an unknown name and a lock that cannot be read.
     """
     began, ledger = time.monotonic(), Ledger()
     folder, note = choose_folder(options.directory)
     layout, models = Layout(folder), wanted_models(options)
-    found, error = dict[str, Ready](), None
+    found, missing, error = dict[str, Ready](), models, None
     try:
         records = locked_records(options, models)
         found = {m.name: ready for m in models if (ready := look(m, layout, options, records.get(m.name)))}
-        missing = [model for model in models if model.name not in found]
-        if not found or not all(options.all_models and model.announced for model in missing):
-            if not options.offline:
+        missing = [m for m in models if m.name not in found and not (options.all_models and m.announced)]
+        if missing or not found:
+            if not (options.offline or checks):
                 return None  # what is only announced is asked for again when there is something else to ask
             error = not_ready(missing, layout, options, records)
     except LockedError as exc:
@@ -65,7 +65,7 @@ def up_to_date(options: Options, listener: Listener | None = None) -> Report | N
         tell(event)
     report = Report(
         exit_code=error.exit_code if error else 0,
-        models={m.name: "ready" if m.name in found else "failed" for m in models if error or m.name in found},
+        models={m.name: "ready" if m.name in found else "failed" for m in models if m in missing or m.name in found},
         folders=tuple(folder for ready in found.values() for folder in ready.folders),
         bytes_fetched=0,
         bytes_reused=ledger.bytes_reused,
@@ -73,6 +73,8 @@ def up_to_date(options: Options, listener: Listener | None = None) -> Report | N
         seconds=time.monotonic() - began,
         error=error,
     )
+    if error:
+        tell(failure(error, report.models, ledger))
     tell(finished(report, ledger))
     return report
 

@@ -231,12 +231,18 @@ def options_of(given: argparse.Namespace) -> Options:
     if gpu := told.get("for-gpu"):
         models = told["model"].value if "model" in told else ()
         assert isinstance(models, tuple)  # as the table has it
-        values["models"] = (*models, *_for_gpu(gpu, told.get("all"), quiet=bool(vars(given).get("quiet"))))
+        values["models"] = (*models, *_for_gpu(gpu, told.get("all"), quiet=_is_silent(given)))
     if adopt := told.get("adopt"):
         values["adopt"] = _adopted(adopt)
     if (locked := told.get("locked")) and locked.value and "lock" not in told:
         values["lock"] = Path(LOCK_NAME)
     return Options(**values)  # type: ignore[arg-type]  # as the table has it
+
+
+def _is_silent(given: argparse.Namespace) -> bool:
+    """Whether stderr is for what went wrong only."""
+    said = vars(given)
+    return bool(said.get("quiet") or said.get("json")) or said.get("progress") == "json"
 
 
 def folder_given(given: argparse.Namespace) -> Path | None:

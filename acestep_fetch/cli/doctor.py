@@ -88,7 +88,7 @@ def _fixed(root: Path, *, quiet: bool) -> list[Removal]:
 
 def _document(root: Path, findings: Sequence[Finding], fixed: Sequence[Removal]) -> dict[str, object]:
     return {
-        "dir": str(root),
+        "folder": str(root),
         "ok": not any(finding.level is Level.FAIL for finding in findings),
         "findings": [asdict(finding) | {"level": finding.level.lower()} for finding in findings],
         "fixed": [asdict(removal) for removal in fixed],

@@ -23,7 +23,7 @@ from acestep_fetch.cli.arguments import (
     showing_of,
 )
 from acestep_fetch.cli.outlet import Outlet
-from acestep_fetch.cli.results import print_folders
+from acestep_fetch.cli.results import answering, print_folders
 from acestep_fetch.options import Options
 
 if TYPE_CHECKING:
@@ -76,9 +76,10 @@ def run(arguments: Sequence[str]) -> int:
         given = parser().parse_args(arguments)
         if given.list:
             outlet.only_looks()
-            from acestep_fetch.cli.listing import print_models
+            from acestep_fetch.cli.listing import show_models
 
-            return print_models(options_of(given), folder_given(given))
+            with answering("list", wanted=outlet.is_json):
+                return show_models(options_of(given), folder_given(given), as_json=outlet.is_json)
         outlet.write_summary_to(given.summary_file)
         options = options_of(given)
         return _check(options, outlet, quiet=given.quiet) if given.check else _fetch(options, given, outlet)
@@ -87,22 +88,13 @@ def run(arguments: Sequence[str]) -> int:
 def _check(options: Options, outlet: Outlet, *, quiet: bool) -> int:
     """Nothing is told people where all is ready, but for the folders if `quiet`, as after a run."""
     from acestep_fetch import api
-    from acestep_fetch.core.errors import IncompleteError
-    from acestep_fetch.engine.standing import missing
-    from acestep_fetch.storage.layout import Layout, choose_folder
 
-    if report := api.up_to_date(options, outlet):
-        report.raise_for_error()  # with --offline and with a lock there is a report of what is not ready, too
-        if quiet and not outlet.is_json:
-            print_folders(report.folders)
-        return 0
-    folder, models = choose_folder(options.directory)[0], api.wanted_models(options)
-    lacking = missing(models, Layout(folder), options, api.locked_records(options, models))
-    names = ", ".join(model.name for model in lacking)
-    as_locked = f" as {options.lock} has it" if options.lock else ""
-    raise IncompleteError(
-        f"{names}: not ready in {folder}{as_locked}", hint="the same command without --check fetches it"
-    )
+    report = api.up_to_date(options, outlet, checks=True)
+    assert report
+    report.raise_for_error()
+    if quiet and not outlet.is_json:
+        print_folders(report.folders)
+    return 0
 
 
 def _fetch(options: Options, given: argparse.Namespace, outlet: Outlet) -> int:

@@ -45,19 +45,17 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
-    options = options_of(given)
-    if not given.json:
-        return print_models(options, folder_given(given), installed=given.installed)
-    layout = Layout(choose_folder(options.directory)[0])
-    found = [model.to_dict() for model in _chosen(layout, installed=given.installed)]
-    print_document("list", {"folder": str(layout.root), "models": found})
-    return 0
+    return show_models(options_of(given), folder_given(given), installed=given.installed, as_json=given.json)
 
 
-def print_models(options: Options, named: Path | None = None, *, installed: bool = False) -> int:
-    """Prints the table to stdout and returns 0. `named` is the folder that what is to be typed has to name."""
+def show_models(options: Options, named: Path | None = None, *, installed: bool = False, as_json: bool = False) -> int:
+    """Prints the table, or the document, to stdout and returns 0. `named` is the folder that what is to be typed has to
+    name."""
     layout = Layout(choose_folder(options.directory)[0])
     chosen = _chosen(layout, installed=installed)
+    if as_json:
+        print_document("list", {"folder": str(layout.root), "models": [model.to_dict() for model in chosen]})
+        return 0
     if chosen:
         for line in table([_HEADS, *_rows(chosen)], columns(sys.stdout)):
             print(line)

@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 
 from acestep_fetch.cli.commands import BY_NAME
 from acestep_fetch.cli.discretion import discreet, hide_tokens
-from acestep_fetch.cli.results import drop_output, results
+from acestep_fetch.cli.results import answering, drop_output, results
 from acestep_fetch.cli.stops import Stopped
 from acestep_fetch.core.errors import DiskError, FetchError, UsageError
 
@@ -75,7 +75,13 @@ def _command(given: list[str]) -> Callable[[Sequence[str]], int]:
     if name not in BY_NAME:
         return partial(_unknown, name)
     run: Callable[[Sequence[str]], int] = import_module(f"acestep_fetch.cli.{BY_NAME[name].module}").run
-    return run
+    return partial(_answering, name, run) if BY_NAME[name].answers else run
+
+
+def _answering(name: str, run: Callable[[Sequence[str]], int], given: Sequence[str]) -> int:
+    """A command that answers ``--json`` with a document."""
+    with answering(name, wanted=any(len(word) > 3 and "--json".startswith(word) for word in given)):
+        return run(given)
 
 
 def _unknown(name: str, given: Sequence[str]) -> NoReturn:

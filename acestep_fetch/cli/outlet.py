@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from acestep_fetch import __version__
 from acestep_fetch.cli.arguments import Showing, glimpse
+from acestep_fetch.cli.results import answered
 from acestep_fetch.cli.stops import Stops
 from acestep_fetch.core.errors import FetchError
 from acestep_fetch.core.events import (
@@ -55,6 +56,7 @@ class Outlet:
         self._stops = Stops()
         self._ends = list[RunFinished]()
         self._unseen = 0  # of these, that ended before there was a display
+        self._failures = set[str]()  # that were told
         self._outcome = list[Event]()  # what stderr is told of a JSON stream
 
     def __enter__(self) -> Self:
@@ -88,7 +90,10 @@ class Outlet:
         if isinstance(event, RunFinished):
             self._ends.append(event)
             self._unseen += not self._display
-        elif self._display and not (self._started and isinstance(event, RunStarted)):
+            return
+        if isinstance(event, RunFailed):
+            self._failures.add(event.message)
+        if self._display and not (self._started and isinstance(event, RunStarted)):
             if isinstance(event, RunStarted):
                 self._started, event = True, replace(event, command=self._command)
             if isinstance(event, RunStarted | ModelReady | ModelFailed | FileFailed):
@@ -137,7 +142,7 @@ class Outlet:
         return self._broken_off(FetchError(f"internal error: {type(exc).__name__}: {exc}", hint="please report this"))
 
     def _broken_off(self, error: FetchError) -> RunFinished:
-        if self.is_json:
+        if self.is_json and error.message not in self._failures:
             self._begin()
             facts = (error.name, error.exit_code, error.retryable, error.message, error.hint, error.attempts)
             self(RunFailed(*facts, model=None, path=None))
@@ -169,6 +174,8 @@ class Outlet:
             if unwritten:
                 self(Note("warning", unwritten))
         if self._display:
+            if self.is_json:
+                answered()
             if self.is_json or not said:
                 self._display(end if self.is_json else self._seen(end))
             self._display.close()

@@ -108,7 +108,7 @@ def print_plan(plan: Plan) -> None:
     if plan.order:
         print_folded(f"hubs: {', then '.join(title(hub) for hub in plan.order)} ({plan.why})")
     after = f"{size(plan.disk_after)} after it" if plan.fits else f"{size(-plan.disk_after)} missing"
-    print_folded(f"disk: {size(plan.disk_free)} free, {after}, in {plan.directory}")
+    print_folded(f"disk: {size(plan.disk_free)} free, {after}, in {plan.folder}")
     if not plan.fits:
         print_folded(f"fits: {', '.join(plan.fitting) or 'none of the models'}")
 

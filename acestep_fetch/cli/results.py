@@ -7,9 +7,12 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 from acestep_fetch.core.errors import FetchError
+
+_answered: Final = ContextVar("answered", default=False)
 
 VERSION: Final = 1  # of the documents; fields may be added to it, and keep their meaning
 
@@ -45,7 +48,29 @@ def drop_output() -> None:
 
 def print_document(command: str, body: Mapping[str, Any]) -> None:
     """Prints `body` with the document's version and the command's name before it."""
+    answered()
     print(json.dumps({"v": VERSION, "command": command} | dict(body), indent=2, default=str))
+
+
+def answered() -> None:
+    """A program has its answer on stdout, or nothing but a stream may be there."""
+    _answered.set(True)
+
+
+@contextmanager
+def answering(command: str, *, wanted: bool) -> Iterator[None]:
+    """Around a command that answers programs: where it fails before its document was printed, and one is `wanted`, the
+    document says why."""
+    before = _answered.set(False)
+    try:
+        yield
+    except FetchError as error:
+        if wanted and not _answered.get():
+            with results():
+                print_document(command, {"error": error_of(error)})
+        raise
+    finally:
+        _answered.reset(before)
 
 
 def error_of(error: FetchError) -> dict[str, Any]:

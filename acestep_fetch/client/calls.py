@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Unpack
 
 if TYPE_CHECKING:  # an import costs nothing; the first call imports what it needs
     from acestep_fetch.client.running import Cancel
-    from acestep_fetch.client.settings import Folder, Settings
+    from acestep_fetch.client.settings import Folder, Models, Settings
     from acestep_fetch.core.events import Listener
     from acestep_fetch.core.lock import Lock
     from acestep_fetch.engine.plan import Plan
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # an import costs nothing; the first call imports what it nee
 
 
 def fetch(
-    *models: str,
+    *models: Models,
     options: Options | None = None,
     on_event: Listener | None = None,
     cancel: Cancel | None = None,
@@ -31,10 +31,10 @@ def fetch(
 ) -> Report:
     """Makes `models` ready, and nothing else; none named means main. Returns when every byte is in place and verified.
 
-    `models` are names of the catalogue, short forms of them ("0.6B") or OWNER/NAME. `settings` win over `options`, and
-    both over the environment; see `Settings`. `on_event` hears of every event in the thread that called: it may take
-    its time, and what it raises is logged. `cancel` is a `threading.Event` or the like: once it is set, what has
-    arrived is kept, and `StoppedError` is raised; so is KeyboardInterrupt, after the same.
+    `models` are names of the catalogue, short forms of them ("0.6B") or OWNER/NAME, one by one or in lists. `settings`
+    win over `options`, and both over the environment; see `Settings`. `on_event` hears of every event in the thread
+    that called: it may take its time, and what it raises is logged. `cancel` is a `threading.Event` or the like: once
+    it is set, what has arrived is kept, and `StoppedError` is raised; so is KeyboardInterrupt, after the same.
 
     Raises the `FetchError` that the run ended with, `PartialError` where some of the models are ready. With
     `check=False` that error is `Report.error`. `UsageError` (a wrong name or setting) and `StoppedError` are always
@@ -47,7 +47,7 @@ def fetch(
 
 
 def ensure(
-    *models: str,
+    *models: Models,
     options: Options | None = None,
     on_event: Listener | None = None,
     cancel: Cancel | None = None,
@@ -63,7 +63,7 @@ def ensure(
 
 
 def plan(
-    *models: str,
+    *models: Models,
     options: Options | None = None,
     on_event: Listener | None = None,
     cancel: Cancel | None = None,
@@ -82,7 +82,7 @@ def plan(
 
 
 def lock(
-    *models: str,
+    *models: Models,
     path: Folder = "acestep-fetch.lock",
     update: bool = False,
     options: Options | None = None,
@@ -107,7 +107,7 @@ def lock(
 
 
 def verify(
-    *models: str,
+    *models: Models,
     dir: Folder | None = None,  # noqa: A002
     fast: bool = False,
     cancel: Cancel | None = None,
@@ -118,12 +118,12 @@ def verify(
     found is in `Verification.faults` and never raised. Raises `IncompleteError` for a model that was never finished
     there, and `StoppedError` once `cancel` is set.
     """
-    from acestep_fetch.client.settings import layout_of
+    from acestep_fetch.client.settings import layout_of, names_of
     from acestep_fetch.engine import upkeep
 
     layout = layout_of(dir)
     is_cancelled = cancel.is_set if cancel else lambda: False
-    receipts = upkeep.recorded(layout, models)
+    receipts = upkeep.recorded(layout, names_of(models))
     return tuple(upkeep.verify(layout, receipts, fast=fast, is_cancelled=is_cancelled))
 
 
@@ -149,7 +149,7 @@ def status(dir: Folder | None = None) -> Status:  # noqa: A002
     return standing.status(layout_of(dir))
 
 
-def _options(models: tuple[str, ...], options: Options | None, settings: Settings) -> Options:
+def _options(models: tuple[Models, ...], options: Options | None, settings: Settings) -> Options:
     from acestep_fetch.client.settings import options_for
 
     return options_for(models, options, settings)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypedDict
 
 from acestep_fetch.catalogue import load_catalogue
 from acestep_fetch.catalogue.models import MAIN
+from acestep_fetch.core.errors import UsageError
 from acestep_fetch.options import Options, expanded, parse_count, parse_size, parse_source
 from acestep_fetch.storage.layout import Layout, choose_folder
 
 Folder = str | os.PathLike[str]
+Models = str | Iterable[str]  # the name of one, or a list of names
 
 
 class Settings(TypedDict, total=False):
@@ -51,11 +53,26 @@ _RENAMED: Final = {"dir": "directory", "prefer_source": "prefer", "only_source":
 _KEYWORDS: Final = frozenset(Settings.__annotations__)
 
 
-def options_for(models: tuple[str, ...], base: Options | None, settings: Settings) -> Options:
+def names_of(models: Iterable[Models]) -> tuple[str, ...]:
+    """The names, one by one. Raises `UsageError` for what is none, and for a list without any: that is not everything,
+    and not main either."""
+    names, said = list[object](), list[object](models)  # whatever an untyped caller says
+    for each in said:
+        inside = list(each) if isinstance(each, Iterable) and not isinstance(each, str) else [each]
+        if not inside:
+            raise UsageError("the list of models is empty", hint="leave it out for the main model, or name some in it")
+        names += inside
+    if wrong := [name for name in names if not isinstance(name, str)]:
+        raise UsageError(f"{wrong[0]!r} is no name of a model", hint='name models as "main", "0.6B" or "OWNER/NAME"')
+    return tuple(map(str, names))
+
+
+def options_for(models: Iterable[Models], base: Options | None, settings: Settings) -> Options:
     """The options that ask for `models` and nothing else; where none is named, for those of `base`, else for main.
 
     Raises `UsageError` for an unknown name or a wrong value, and TypeError for an unknown keyword.
     """
+    models = names_of(models)
     if unknown := settings.keys() - _KEYWORDS:
         raise TypeError(f"there is no setting {min(unknown)!r}; there are: {', '.join(sorted(_KEYWORDS))}")
     said = {name: value for name, value in settings.items() if value not in (None, "")}

@@ -13,7 +13,7 @@ from typing import Any, Self, Unpack
 from acestep_fetch import api
 from acestep_fetch.client.backlog import Backlog
 from acestep_fetch.client.running import Run
-from acestep_fetch.client.settings import Settings, options_for
+from acestep_fetch.client.settings import Models, Settings, options_for
 from acestep_fetch.core.events import Event, Listener
 from acestep_fetch.engine.report import Report
 from acestep_fetch.options import Options
@@ -49,8 +49,8 @@ class AsyncClient:
         for work in self._works:
             await work.over()
 
-    def fetch(self, *models: str, check: bool = True) -> Download:
-        """Begins to make `models` ready, and nothing else; none named means main.
+    def fetch(self, *models: Models, check: bool = True) -> Download:
+        """Begins to make `models` ready (names, or lists of names), and nothing else; none named means main.
 
         Raises `UsageError` for an unknown name, and RuntimeError outside of ``async with``.
         """
@@ -60,7 +60,7 @@ class AsyncClient:
         self._works = [*(before for before in self._works if not before.is_over), work]
         return Download(work, check=check)
 
-    async def ensure(self, *models: str) -> tuple[Path, ...]:
+    async def ensure(self, *models: Models) -> tuple[Path, ...]:
         """The folders of `models`, which are fetched first if they are not ready. Raises what a `Download` does."""
         return tuple(map(Path, (await self.fetch(*models)).folders))
 

@@ -290,9 +290,9 @@ def _sync_model_code_files(model_name: str, checkpoints_dir: str | os.PathLike[s
 
 def print_model_list() -> None:
     """``acestep-fetch --list``."""
-    from acestep_fetch.cli.listing import print_models
+    from acestep_fetch.cli.listing import show_models
 
-    print_models(Options.from_environment(directory=get_checkpoints_dir()))
+    show_models(Options.from_environment(directory=get_checkpoints_dir()))
 
 
 def main() -> int:

@@ -24,12 +24,12 @@ def is_ready(name: str, root: Path) -> bool:
     model = _owners().get(name)
     if model is None:
         return is_whole(root / name)
-    receipt = receipts.read_receipt(Layout(root).receipts, model.name)
-    if receipt is None or receipt.repo != str(model.repo):
-        return False
-    if name != model.name:
-        receipt = replace(receipt, files=tuple(file for file in receipt.files if file.path.startswith(f"{name}/")))
-    return bool(receipt.files) and receipts.compare(receipt, root).ready
+    for receipt in receipts.receipts_for(Layout(root).receipts, model.name, {}):
+        files = [file for file in receipt.files if name == model.name or file.path.startswith(f"{name}/")]
+        ours = replace(receipt, files=tuple(files))
+        if files and receipt.repo == str(model.repo) and receipts.compare(ours, root).ready:
+            return True
+    return False
 
 
 def looks_whole(name: str, root: Path) -> bool:

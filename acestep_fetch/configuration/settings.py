@@ -163,7 +163,10 @@ SETTINGS: Final = (
         "take what DIR has of it; repeatable. Without DIR, or auto: Hugging Face's and ModelScope's caches, ComfyUI",
         _place, "DIR", kind=Kind.MANY, scope=_WHAT,
     ),
-    Setting("revision", "a branch, tag or commit", str, "REV", "revision", scope=_WHAT),
+    Setting(
+        "revision", "a branch, tag or commit of the models that are named, else of main",
+        str, "REV", "revision", scope=_WHAT,
+    ),
     Setting(
         "force", "fetch again what is there", parse_yes_no, field="force",
         kind=Kind.SWITCH, scope=_WHAT, flags=("-f",),

@@ -66,12 +66,13 @@ def _owners() -> dict[str, Model]:
 
 
 def _receipts(root: Path) -> dict[str, Receipt]:
-    return {name: each for each in all_receipts(Layout(root).receipts) for name in _folders(each)}
+    found = sorted(all_receipts(Layout(root).receipts), key=lambda each: compare(each, root).ready)
+    return {name: each for each in found for name in _folders(each)}  # of two, the one that holds
 
 
 def _folders(receipt: Receipt) -> Iterator[str]:
     """Of a whole model: a selection of files says nothing about the rest."""
-    return iter(()) if receipt.selection else (name for name in receipt.commits if name)
+    return (name for name in receipt.commits if name) if receipt.is_whole else iter(())
 
 
 def _belief(root: Path, name: str, owner: Model | None, receipt: Receipt | None) -> Belief:

@@ -21,6 +21,7 @@ from acestep_fetch.storage.begun import Begun
 from acestep_fetch.storage.claim import STALE
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.parts import allocated_bytes
+from acestep_fetch.storage.receipts import is_whole
 
 _FAT: Final = frozenset({"vfat", "msdos", "fat", "umsdos"})
 _FLEETING: Final = frozenset({"tmpfs", "ramfs"})
@@ -91,7 +92,7 @@ def _needed(layout: Layout) -> tuple[int, int]:
     """What the main model lacks, and what its parts have reserved of that: by our own records where there are some,
     else by the catalogue's sizes. Nobody is asked."""
     records = Records(layout)
-    mine = [each for each in records.all if each.model == MAIN and not each.selection]
+    mine = [each for each in records.all if each.model == MAIN and is_whole(each.selection)]
     if mine:  # what was begun comes first: it is the newer word
         lacking = mine[0].size - sum(records.held(mine[0]).values())
         return max(0, lacking), _reserved(mine[0], records) if isinstance(mine[0], Begun) else 0

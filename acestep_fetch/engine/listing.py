@@ -16,6 +16,7 @@ from acestep_fetch.core.liveness import LIST_PATIENCE
 from acestep_fetch.core.model import HubName, RepoId, Snapshot
 from acestep_fetch.core.paths import check_paths
 from acestep_fetch.engine.context import Context
+from acestep_fetch.engine.readiness import revision_of
 
 PREFERRED_PATIENCE: Final = 15.0  # seconds that the preferred hub's list is waited for while the other's is there
 
@@ -169,7 +170,7 @@ class Listings:
                     f"{hub.name.title} does not have {repo} at {pin[:12]} any more: only what is the same now is used"
                 )
                 self._context.emit(Note("info", text))
-        return await self._ask(hub, repo, self._context.options.revision)
+        return await self._ask(hub, repo, revision_of(repo, self._context.options))
 
     async def _ask(self, hub: Hub, repo: RepoId, revision: str | None) -> Snapshot:
         with self._context.pulse.expects(f"{hub.name.title}'s list of {repo}", LIST_PATIENCE):

@@ -22,7 +22,7 @@ class Plan:
     hub had to be asked. `fitting` are the models that fit on the disk; all of them where `fits`.
     """
 
-    directory: str
+    folder: str
     models: dict[str, str]  # name -> "ready" | "planned" | "unavailable" | "failed"
     files: tuple[FileReport, ...]
     order: tuple[str, ...]
@@ -54,7 +54,7 @@ def plan_of(report: Report, layout: Layout, kept: int = 0) -> Plan:
     free = platform.free_bytes(layout.root)
     open_models = tuple(dict.fromkeys(row.model for row in report.files))
     return Plan(
-        directory=str(layout.root),
+        folder=str(layout.root),
         models={name: "planned" if state == "failed" and not fits else state for name, state in report.models.items()},
         files=files,
         order=report.order,

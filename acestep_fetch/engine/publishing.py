@@ -26,8 +26,9 @@ from acestep_fetch.storage.receipts import Receipt, ReceiptFile, all_receipts, w
 class Publisher:
     """Places contents into staging, components under their names, and writes receipts. Raises what the disk raises."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, context: Context, carrier: str = "") -> None:
+        """`carrier` has brought all that came, whoever had it before and is named in the journals."""
+        self._context, self._carrier = context, carrier
         self.adopted = dict[str, Path]()  # what was taken from other folders: labels, and from where
 
     async def place(self, jobs: Sequence[Job]) -> None:
@@ -64,6 +65,8 @@ class Publisher:
         transfer, digests = job.transfer, job.transfer.digests
         assert digests is not None
         by_source, held = transfer.part.origin if transfer.part else (dict(+transfer.by_source), 0)
+        if self._carrier and by_source:
+            by_source = {self._carrier: sum(by_source.values())}
         transfer.part = transfer.data = None
         seconds, copied = self._context.clock() - (transfer.began or self._context.clock()), 0
         for component, path in job.targets:
@@ -129,8 +132,8 @@ class Publisher:
 
     async def begin(self, works: Sequence[ModelWork]) -> None:
         """Leaves word of what is fetched for `works`, for those who look (`storage.begun`)."""
-        selection = selection_of(self._context.options)
         for work in works:
+            selection = selection_of(work.model, self._context.options)
             listed = [(c.label(f.path), f.file) for c in work.components for f in c.manifest.files]
             files = tuple(BegunFile(path, file.size, file.digest) for path, file in listed if file.digest)
             begun = Begun(work.model.name, str(work.model.repo), selection, files)
@@ -163,7 +166,7 @@ class Publisher:
     def _write_receipt(self, work: ModelWork) -> None:
         earlier = list(all_receipts(self._context.layout.receipts)) if any(c.foreign for c in work.components) else []
         files = [self._receipt_file(c, f, earlier) for c in work.components for f in c.manifest.files]
-        selection = selection_of(self._context.options)
+        selection = selection_of(work.model, self._context.options)
         commits = {c.name: f"{c.manifest.truth}:{c.manifest.commit}" for c in work.components}
         listed = {hub: s.commit for component in work.components for hub, s in component.snapshots.items()}
         snapshots = work.record.pins if work.record else listed

@@ -133,9 +133,10 @@ class Run:
             if work.record:
                 raise work.record.gone(error) from error
             if not options.all_models:
+                if len(self._works) > 1:
+                    self._fail(work, error)
                 if len(options.models) < 2:  # main comes along with the one that was asked for
                     raise
-                self._fail(work, error)
                 return
             self.unavailable.append(work.model)
             self._works.remove(work)

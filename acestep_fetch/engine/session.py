@@ -94,7 +94,7 @@ class Session:
         """Whether for each model it is known without the network what it must hold: a list says so, or it was complete
         here once and is damaged now. It is made that again, and not the newest version."""
         for work in self.open_works:
-            folder, asked = self._context.layout.receipts, selection_of(self._context.options)
+            folder, asked = self._context.layout.receipts, selection_of(work.model, self._context.options)
             receipt = self._lists.get(work.model.name) or await self._context.disk.run(
                 receipts.read_receipt, folder, work.model.name, asked
             )

@@ -27,7 +27,7 @@ from acestep_fetch.storage.begun import Begun
 from acestep_fetch.storage.journal import PIECE
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.lease import Holder, Lease
-from acestep_fetch.storage.receipts import Receipt
+from acestep_fetch.storage.receipts import Receipt, is_whole
 
 KILL_COSTS: Final = PIECE  # bytes of one connection that are fetched again after a kill, at the most
 
@@ -290,7 +290,7 @@ class _Bytes:
 
     @classmethod
     def of(cls, model: Model, mine: Sequence[Record], records: Records) -> _Bytes:
-        whole = next((each for each in mine if not each.selection), None)
+        whole = next((each for each in mine if is_whole(each.selection)), None)
         sizes = {file.path: file.size for each in ([whole] if whole else mine) for file in each.files}
         held = {path: count for each in ([whole] if whole else mine) for path, count in records.held(each).items()}
         if not mine:
@@ -303,7 +303,7 @@ def _model_state(model: Model, records: Records) -> ModelState:
     layout, repo = records.layout, str(model.repo)
     receipts = [r for r in records.receipts if (r.model, r.repo) == (model.name, repo)]
     begun = [b for b in records.begun if (b.model, b.repo) == (model.name, repo)]
-    known = _Bytes.of(model, [*begun, *receipts], records)
+    known = _Bytes.of(model, [*filter(records.is_ready, receipts), *begun, *receipts], records)
     total = sum(known.sizes.values())
     return ModelState(
         name=model.name,
@@ -341,12 +341,12 @@ def _inside(component: str, by_path: Mapping[str, int]) -> int:
 
 
 def _state(model: Model, receipts: Iterable[Receipt], begun: Iterable[Begun], records: Records) -> State:
-    receipt = next((receipt for receipt in receipts if not receipt.selection), None)
-    if receipt and records.is_ready(receipt):
+    whole = [receipt for receipt in receipts if receipt.is_whole]
+    if any(map(records.is_ready, whole)):
         return State.READY
     if any(begun) or any(records.layout.staged(name).is_dir() for name in model.folders):
         return State.PARTIAL
-    if receipt:
+    if whole:
         return State.CHANGED
     if any(receipts):
         return State.PARTIAL

@@ -50,7 +50,8 @@ async def unpack(works: Sequence[ModelWork], folder: Path, context: Context) -> 
 class _Unpacking:
     def __init__(self, works: Sequence[ModelWork], folder: Path, bundle: Bundle, context: Context) -> None:
         self._works, self._folder, self._bundle, self._context = works, folder, bundle, context
-        self._planner, self._publisher, self._known = Planner(context), Publisher(context), Known(context)
+        self._planner, self._known = Planner(context), Known(context)
+        self._publisher = Publisher(context, carrier=SOURCE)
         self._contents = {Digest("sha256", content.sha256): content for content in bundle.contents}
         unwritten = [number for number, volume in enumerate(bundle.volumes) if not volume.sha256]
         self._bad = dict.fromkeys(unwritten, "not finished")  # volumes, and what is wrong with them

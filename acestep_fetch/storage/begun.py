@@ -19,7 +19,7 @@ from acestep_fetch.core.model import SHA1_HEX, SHA256_HEX, Digest, DigestKind
 from acestep_fetch.core.paths import why_unsafe, why_unsafe_name
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.layout import Layout
-from acestep_fetch.storage.receipts import file_of
+from acestep_fetch.storage.receipts import file_of, is_whole, named_by_revision
 from acestep_fetch.storage.staging import refuse_links
 
 VERSION: Final = 1
@@ -74,7 +74,10 @@ def remove_begun(layout: Layout, model: str, selection: Mapping[str, Any]) -> No
     path = file_of(layout.begun, model, selection)
     with suppress(OSError, FetchError):
         refuse_links(layout.state, path)
-        path.unlink()
+        path.unlink(missing_ok=True)
+        for old in named_by_revision(layout.begun, model) if is_whole(selection) else ():
+            if (begun := _parse(old)) and begun.model == model and is_whole(begun.selection):
+                old.unlink()
 
 
 def all_begun(layout: Layout) -> Iterator[Begun]:

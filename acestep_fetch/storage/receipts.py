@@ -12,6 +12,8 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from glob import escape
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,8 +39,8 @@ class ReceiptFile:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """`selection` is what was asked for beyond the model's name: revision and patterns; empty for all of it.
-    `snapshots` are the commits of all hubs that were listed."""
+    """`selection` is what was asked for beyond the model's name: revision and patterns; empty for all of it, in the
+    version that was the newest. `snapshots` are the commits of all hubs that were listed."""
 
     model: str
     repo: str
@@ -50,6 +52,15 @@ class Receipt:
     @property
     def size(self) -> int:
         return sum(file.size for file in self.files)
+
+    @property
+    def is_whole(self) -> bool:
+        return is_whole(self.selection)
+
+
+def is_whole(selection: Mapping[str, Any]) -> bool:
+    """Whether it is all files of a model, of whichever revision."""
+    return not (selection.get("include") or selection.get("exclude"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +100,38 @@ def may_drift(path: str) -> bool:
 
 
 def write_receipt(folder: Path, receipt: Receipt) -> None:
-    """Atomically. Raises OSError."""
+    """Atomically, in place of what was said of the same files before. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(
-        file_of(folder, receipt.model, receipt.selection),
-        json.dumps({"v": VERSION, **asdict(receipt)}, indent=1).encode(),
-    )
+    path = file_of(folder, receipt.model, receipt.selection)
+    write_atomically(path, json.dumps({"v": VERSION, **asdict(receipt)}, indent=1).encode())
+    for old in named_by_revision(folder, receipt.model) if receipt.is_whole else ():
+        if (theirs := _parse(old)) and theirs.model == receipt.model and theirs.is_whole:
+            old.unlink(missing_ok=True)
 
 
 def read_receipt(folder: Path, model: str, selection: Mapping[str, Any] | None = None) -> Receipt | None:
-    """The receipt of `model` (or of a selection of its files); None where there is none that can be understood."""
-    return _parse(file_of(folder, model, selection or {}))
+    """The first of `receipts_for`; None where there is none that can be understood."""
+    return next(receipts_for(folder, model, selection or {}), None)
+
+
+def receipts_for(folder: Path, model: str, selection: Mapping[str, Any]) -> Iterator[Receipt]:
+    """What may speak for `selection` of `model`, the likeliest first. For all of a model that is its receipt, of the
+    revision that is asked for, or of whichever where none is; for some of its files only what was written for these."""
+    paths = [file_of(folder, model, selection)]
+    for path in chain(paths, named_by_revision(folder, model) if is_whole(selection) else ()):
+        if (found := _parse(path)) and found.model == model and _speaks_for(found.selection, selection):
+            yield found
+
+
+def _speaks_for(theirs: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    if not (is_whole(asked) and is_whole(theirs)):
+        return theirs == asked
+    return asked.get("revision") in (None, theirs.get("revision"))
+
+
+def named_by_revision(folder: Path, model: str) -> Iterator[Path]:
+    """Where an older program wrote of a whole model; receipts of some of its files are among them."""
+    yield from sorted(folder.glob(f"{escape(model)}@*.json"))
 
 
 def all_receipts(folder: Path) -> Iterator[Receipt]:
@@ -134,10 +166,10 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def file_of(folder: Path, model: str, selection: Mapping[str, Any]) -> Path:
-    """Where a model is spoken of. A selection has a file of its own, so that it never takes the place of the whole
-    model's."""
+    """Where a model is spoken of, of whichever revision: one folder holds one. A selection of its files has a file of
+    its own, so that it never takes the place of the whole model's."""
     text = json.dumps(selection, sort_keys=True)
-    suffix = f"@{zlib.crc32(text.encode()):08x}" if selection else ""
+    suffix = "" if is_whole(selection) else f"@{zlib.crc32(text.encode()):08x}"
     return folder / f"{model}{suffix}.json"
 
 

@@ -294,7 +294,10 @@ def test_a_bad_volume_is_named_and_everything_else_is_kept(
     assert is_ready(both, isolated, "made/Other")
     shutil.copy(kept, victim)
     again = done(both, "bundle", "import", tmp_path / "usb", "--dir", isolated, "--progress", "json")
-    copied = events(again.stdout)[-1]["bytes_fetched"]
+    told = events(again.stdout)
+    copied = told[-1]["bytes_fetched"]
+    assert told[-1]["by_source"] == {"bundle": copied}
+    assert {hub for line in told if line["event"] == "file_done" for hub in line["by_source"]} == {"bundle"}
     assert 0 < copied <= 16 * MIB  # of the files that it has bytes of, no more than it and its neighbour
     assert is_ready(both, isolated, REPO, "made/Other")
 
@@ -534,7 +537,10 @@ def test_an_import_that_was_stopped_goes_on(
     assert process.returncode == code
     assert not (isolated / "Repo").exists()
     again = done(both, "bundle", "import", usb, "--dir", isolated, "--progress", "json")
-    copied = events(again.stdout)[-1]["bytes_fetched"]
+    told = events(again.stdout)
+    copied = told[-1]["bytes_fetched"]
+    assert told[-1]["by_source"] == {"bundle": copied}
+    assert {hub for line in told if line["event"] == "file_done" for hub in line["by_source"]} == {"bundle"}
     assert 0 < copied < SIZE - MIB
     assert is_ready(both, isolated, REPO)
 

@@ -62,6 +62,26 @@ def test_what_is_asked_for(here: Path, pair: Hubs) -> None:
     assert af.fetch("acestep-v15-turbo", dir="parts").models == {"main": "ready"}, "a component comes with its model"
 
 
+def test_names_come_in_lists_too(here: Path, pair: Hubs) -> None:
+    assert af.plan([LM]).models == {LM: "planned"}
+    assert af.fetch([LM]).models == {LM: "ready"}
+    assert af.ensure({"0.6B": 1}.keys()) == af.ensure((LM,)) == af.ensure(name for name in [LM])
+    assert [found.receipt.model for found in af.verify([LM])] == [LM]
+    assert [model.name for model in af.lock([LM], path=here / "a.lock").models] == [LM]
+
+    async def streamed() -> object:
+        async with af.AsyncClient() as client:
+            return await client.ensure([LM])
+
+    assert asyncio.run(streamed()) == af.ensure(LM)
+    calls: list[Callable[[object], object]] = [af.fetch, af.plan, af.ensure, af.lock, af.verify]  # type: ignore[list-item]
+    for call in calls:
+        for models, said in (([], "is empty"), (None, "None is no name"), ([LM, 7], "7 is no name")):
+            with pytest.raises(af.UsageError, match=said) as caught:
+                call(models)
+            assert caught.value.hint
+
+
 def test_options_in_place_of_the_environment(here: Path, pair: Hubs, monkeypatch: pytest.MonkeyPatch) -> None:
     endpoints = {"huggingface_endpoint": pair.hf.url, "modelscope_endpoint": pair.ms.url}
     options = af.Options(directory=here / "a", models=(LM,), skip_main=True, **endpoints)

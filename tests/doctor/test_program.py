@@ -90,7 +90,7 @@ def test_json_is_one_document(both: Hubs, build: Build) -> None:
     assert (ended.returncode, told["v"], told["command"], told["ok"]) == (0, 1, "doctor", True)
     assert [each["path"] for each in told["fixed"]] == ["acestep-v15-sft", "vae"]
     assert {each["level"] for each in told["findings"]} <= {"ok", "warn", "fail"}
-    assert told["dir"] == str(root)
+    assert told["folder"] == str(root)
 
 
 @pytest.mark.parametrize("arguments", [["--offline"], ["--offline", "--json"], ["--offline", "--fix"], ["--help"]])

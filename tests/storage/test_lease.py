@@ -253,5 +253,5 @@ def test_a_pipe_in_its_place_is_not_waited_for(path: Path) -> None:
     path.parent.mkdir()
     os.mkfifo(path)
     assert Lease.holder(path) is None
-    with pytest.raises(OSError, match="Invalid argument|Illegal seek"):
+    with pytest.raises(OSError, match=r"Invalid argument|Illegal seek"):
         Lease.take(path)

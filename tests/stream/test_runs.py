@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from acestep_fetch.core.model import HubName
 from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.lease import Lease
 from tests.cli.test_upkeep import flip
@@ -18,7 +19,7 @@ from tests.end_to_end.conftest import Hubs, hubs
 from tests.stream.reading import Told, bytes_on_disk, bytes_told, flags, read, run, traffic_adds_up
 from tests.support.faults import FlipBit, Rule, Status, Throttle
 from tests.support.recorder import Kind
-from tests.support.trees import content_of, make_repo, tree_digests
+from tests.support.trees import content_of, make_catalogue, make_repo, tree_digests
 
 MIB = 1 << 20
 SAME = content_of("same", 2 * MIB)
@@ -204,6 +205,47 @@ def test_a_failure(
     if code == 6:
         assert (error["model"], error["path"]) == ("Good", "Good/vocab.txt")
     assert told.summary["changed"] == (code == 10)
+
+
+@pytest.mark.parametrize("more", [[], ["--check"]], ids=["offline", "offline check"])
+def test_what_is_not_ready_offline_is_an_error_too(more: list[str], pair: Hubs, tmp_path: Path) -> None:
+    told = run(pair, tmp_path, *WANTED, "--offline", *more)
+    assert told.code == 11
+    (error,) = told.of("error")
+    assert (error["error"], error["exit_code"], error["model"]) == ("incomplete", 11, "Good")
+    assert error["message"] == told.summary["error"]
+    assert "--offline fetches nothing" in told.err
+
+
+def test_a_check_names_what_it_was_asked_for(pair: Hubs, tmp_path: Path) -> None:
+    assert run(pair, tmp_path, *WANTED).code == 0
+    told = run(pair, tmp_path, *BOTH, "--check")
+    assert told.code == 11
+    start, (error,) = told.lines[0], told.of("error")
+    assert (start["directory"], start["models"]) == (str(tmp_path / "out"), ["Good", "More"])
+    assert told.summary["models"] == {"Good": "ready", "More": "failed"}
+    assert (error["model"], "More: not ready in" in error["message"]) == ("More", True)
+    assert run(pair, tmp_path, *WANTED, "--check").summary["models"] == {"Good": "ready"}
+
+
+def test_a_single_model_that_is_nowhere_fails_by_name_beside_one_that_is_ready(tmp_path: Path) -> None:
+    make_catalogue(tmp_path / "hub", scale=1e-5, hub=HubName.HUGGINGFACE, models=["main"])
+    with hubs(tmp_path / "hub") as pair:
+        for state in ("failed", "ready"):  # nothing of main is fetched along with a name that is wrong
+            told = run(pair, tmp_path, "--model", "nobody/nothing")
+            assert told.code == 3
+            (failed,), (error,) = told.of("model_failed"), told.of("error")
+            assert (failed["model"], failed["exit_code"], failed["message"]) == ("nothing", 3, error["message"])
+            assert told.summary["models"] == {"main": state, "nothing": "failed"}
+            assert told.err.count("no hub has it") == (1 if state == "failed" else 2)  # and in the table
+            assert run(pair, tmp_path).code == 0
+
+
+def test_people_are_told_nothing_of_what_went_well(pair: Hubs, tmp_path: Path) -> None:
+    environment = {"MAX_CUDA_VRAM": "6", **NOWHERE}
+    told = run(pair, tmp_path, "--for-gpu", "6GB", "--offline", **environment)
+    assert "for this GPU" not in told.err
+    assert all(line.startswith(("✗", "→")) for line in map(str.strip, told.err.splitlines()))
 
 
 def test_a_command_that_is_none(pair: Hubs, tmp_path: Path) -> None:
