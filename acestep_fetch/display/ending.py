@@ -37,7 +37,8 @@ def tried(attempts: Sequence[str]) -> list[Said]:
 
 def _kept(end: RunFinished, ready: Sequence[ModelReady]) -> int:
     """Bytes of what is not ready: what models had that needed nothing is no news."""
-    return end.bytes_fetched + end.bytes_reused - sum(model.size for model in ready if not model.fetched)
+    of_use = end.bytes_fetched - end.bytes_compared - end.bytes_dropped + end.bytes_reused
+    return max(0, of_use - sum(model.size for model in ready if not model.fetched))
 
 
 def _failure(

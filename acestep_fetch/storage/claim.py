@@ -172,6 +172,8 @@ class Claim:
         with _opened(path, os.O_RDWR | (os.O_CREAT | os.O_EXCL if new else 0)) as fd:
             text = json.dumps(self._row | {"beats": self._beats}).encode()
             platform.write_at(fd, text.ljust(_SIZE), 0)
+            if new:  # one that a loss of power has emptied could be anybody's, and would be waited for
+                platform.sync_data(fd)
 
 
 def latest(lease: Path) -> Sign:

@@ -11,6 +11,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from glob import escape
 from itertools import chain
@@ -131,7 +132,8 @@ def _speaks_for(theirs: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
 
 def named_by_revision(folder: Path, model: str) -> Iterator[Path]:
     """Where an older program wrote of a whole model; receipts of some of its files are among them."""
-    yield from sorted(folder.glob(f"{escape(model)}@*.json"))
+    with suppress(OSError):
+        yield from sorted(folder.glob(f"{escape(model)}@*.json"))
 
 
 def all_receipts(folder: Path) -> Iterator[Receipt]:

@@ -60,6 +60,8 @@ def test_a_failure_is_told_once_with_its_hint() -> None:
         ("hint", "check the network"),
         ("info", "6.3 GB kept for the next run"),
     ]
+    useless = finish(5, error="no hub answers", hint="check the network", bytes_dropped=GB, bytes_compared=2 * GB)
+    assert told([*events[:-1], useless])[-1] == ("info", "3.3 GB kept for the next run")
 
 
 def test_a_failure_before_any_model_is_told_too() -> None:
