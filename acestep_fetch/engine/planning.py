@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -98,6 +99,7 @@ class Planner:
         self._context = context
         self.jobs: dict[tuple[Digest, int], Job] = {}
         self._sizes: dict[Digest, int] = {}
+        self._parts: dict[Digest, asyncio.Lock] = {}
 
     def want(self, component: Component, but: Collection[str] = ()) -> list[Job]:
         """The jobs, new or known, that bring what the component lacks (`but` some paths). Returns the new ones."""
@@ -129,6 +131,10 @@ class Planner:
             self._sizes[job.digest] = job.transfer.file.size
         else:
             job.transfer.fail(contradiction(job.transfer.label))
+
+    def part_of(self, digest: Digest) -> asyncio.Lock:
+        """Held by whoever has the content's part file: one that is given up may still be about to close it."""
+        return self._parts.setdefault(digest, asyncio.Lock())
 
     def forget(self, component: Component) -> None:
         """The component has moved: contents that its manifest no longer names are not fetched for it any more."""

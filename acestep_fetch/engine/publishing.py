@@ -15,10 +15,10 @@ from acestep_fetch.engine.context import Context
 from acestep_fetch.engine.examine import Known
 from acestep_fetch.engine.planning import Job
 from acestep_fetch.engine.readiness import selection_of
-from acestep_fetch.engine.transfer import SMALL
 from acestep_fetch.storage import hf_metadata, staging
 from acestep_fetch.storage.begun import Begun, BegunFile, remove_begun, write_begun
 from acestep_fetch.storage.checksum import Digests, digests_of
+from acestep_fetch.storage.layout import Layout
 from acestep_fetch.storage.parts import PartFile, remove_part
 from acestep_fetch.storage.receipts import Receipt, ReceiptFile, all_receipts, write_receipt
 
@@ -158,10 +158,11 @@ class Publisher:
             self._context.emit(Note("warning", f"no notes for Hugging Face's own client: {error.message}"))
 
     async def drop_parts(self, work: ModelWork, busy: Collection[Digest]) -> None:
-        """Removes part files of what the model has (a second fetch of it may have begun), but for those in `busy`."""
-        large = [f.file for c in work.components for f in c.manifest.files if f.file.size > SMALL]
-        parts = [self._context.layout.part(digest) for file in large for digest in file.digests if digest not in busy]
-        await self._context.on_disk(self._context.layout.parts, _remove_parts, parts)
+        """Removes part files of what the model has (a second fetch of it may have begun, or a list may have called a
+        small file large), but for those in `busy`."""
+        files = [(f.file, c.digests(f.path)) for c in work.components for f in c.manifest.files]
+        had = {digest for file, found in files for digest in (*file.digests, Digest("sha256", found.sha256))}
+        await self._context.on_disk(self._context.layout.parts, _remove_parts, self._context.layout, had - set(busy))
 
     def _write_receipt(self, work: ModelWork) -> None:
         earlier = list(all_receipts(self._context.layout.receipts)) if any(c.foreign for c in work.components) else []
@@ -201,9 +202,11 @@ class Publisher:
             hf_metadata.write_metadata(folder, commit, notes)
 
 
-def _remove_parts(parts: Iterable[Path]) -> None:
-    for part in parts:
-        remove_part(part)
+def _remove_parts(layout: Layout, digests: Collection[Digest]) -> None:
+    if layout.parts.is_dir():
+        for path in list(layout.parts.iterdir()):
+            if Layout.digest_of(path) in digests:
+                remove_part(path.with_suffix(".part"))
 
 
 def _place(context: Context, contents: Iterable[tuple[Sequence[Path], PartFile | None, bytes | None, Path]]) -> None:

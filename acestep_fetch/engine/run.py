@@ -307,11 +307,14 @@ class Run:
 
     async def _carry_large(self, job: Job, leads: bool) -> None:
         """The part file is opened, closed, published or discarded here and nowhere else."""
+        async with self._planner.part_of(job.digest):
+            if job.transfer.open:
+                await self._carry_part(job, leads)
+            elif leads:
+                self._moving.set()
+
+    async def _carry_part(self, job: Job, leads: bool) -> None:
         transfer = job.transfer
-        if leads and not transfer.open:
-            self._moving.set()
-        if not transfer.open:
-            return
         part = await self._planner.open_part(job)
         try:
             frontier = Frontier(transfer, self._context, list(part.pieces.values()))

@@ -190,7 +190,8 @@ def _is_believed(path: Path) -> bool:
     try:
         return not platform.try_lock(fd)
     finally:
-        os.close(fd)
+        with contextlib.suppress(OSError):  # nothing was written
+            os.close(fd)
 
 
 def _claimed(fd: int, path: Path, watch: Watch) -> Claim | Sign | None:
