@@ -103,8 +103,8 @@ def test_a_model_that_was_moved_elsewhere_is_damaged_not_an_error(root: Path, tm
     assert set(compare(receipt_of(root), tmp_path / "gone").damaged) == set(CONTENTS)
 
 
-ROW = {"v": 1, "model": "m", "repo": "o/m", "commits": {}, "selection": {}, "files": []}
 FILE = {"path": "p", "repo_path": "p", "size": 1, "mtime_ns": 1, "sha256": "a" * 64}
+ROW = {"v": 1, "model": "m", "repo": "o/m", "commits": {}, "selection": {}, "files": [FILE]}
 NOT_UNDERSTOOD = {
     "empty": b"",
     "cut": json.dumps(ROW).encode()[:-5],
@@ -129,7 +129,7 @@ NOT_UNDERSTOOD = {
     "a component above": json.dumps(ROW | {"commits": {"..": "huggingface:a"}}).encode(),
     "a component in another": json.dumps(ROW | {"commits": {"vae/x": "huggingface:a"}}).encode(),
     "a commit that is none": json.dumps(ROW | {"commits": {"vae": 1}}).encode(),
-    "no file": json.dumps(ROW).encode(),
+    "no file": json.dumps(ROW | {"files": []}).encode(),
     "a file from the future": json.dumps(ROW | {"files": [FILE | {"mode": 1}]}).encode(),
 }
 
