@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from acestep_fetch.catalogue.asking import asked_as
 from acestep_fetch.catalogue.models import MAIN
 from acestep_fetch.core.errors import DiskFullError, IntegrityError, NetworkError, NotFoundError
 from acestep_fetch.core.events import Note
@@ -239,14 +240,14 @@ def _lacking(
     return replace(row, state="partial" if held else "fetch", held=held, taken=taken)
 
 
-def check_space(rows: Sequence[FileReport], root: Path, kept: int, repos: Mapping[str, str] | None = None) -> None:
+def check_space(rows: Sequence[FileReport], root: Path, kept: int, repos: Mapping[str, str]) -> None:
     """Raises `DiskFullError` before the first byte if the plan does not fit with `kept` bytes left free, with what of
-    it does. `repos` are those of models that are asked for by them, and not by a name."""
+    it does. `repos` are the models' own, by their names."""
     need, free = needed(rows, kept), platform.free_bytes(root)
     if need <= free:
         return
     hint = "free some space, or choose another folder with --dir; nothing was downloaded"
-    if flags := _fitting_flags(rows, free, kept, repos or {}):
+    if flags := _fitting_flags(rows, free, kept, repos):
         hint += f"; this would fit: {flags}"
     stays = f" ({_gb(kept)} of it to stay free)" if kept else ""
     raise DiskFullError(
@@ -259,7 +260,7 @@ def _fitting_flags(rows: Sequence[FileReport], free: int, kept: int, repos: Mapp
     """What to ask for instead, as flags; nothing where nothing of it fits. Where main, which comes along unasked, is
     what is too much, without it."""
     names = fitting(rows, free, kept) or fitting([row for row in rows if row.model != MAIN], free, kept)
-    flags = " ".join(f"--model {repos.get(name, name)}" for name in names if name != MAIN)
+    flags = " ".join(f"--model {asked_as(name, repos[name])}" for name in names if name != MAIN)
     if MAIN in names:
         return flags or "main alone"
     return f"{flags} --skip-main" if flags else ""

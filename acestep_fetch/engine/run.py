@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Final
 
-from acestep_fetch.catalogue import Model, load_catalogue
+from acestep_fetch.catalogue import Model
 from acestep_fetch.core.choice import Choice
 from acestep_fetch.core.errors import FetchError, NetworkError, NotFoundError
 from acestep_fetch.core.events import ComponentMoved, Detail, FileFailed, ModelFailed, Note, PlanMade, SourceJoined
@@ -169,9 +169,8 @@ class Run:
             kept = self._context.options.min_free
             spared = ("fetch", "partial") if self._context.options.adopt_only else ()
             rows = [row for row in self.plan if row.state not in spared]
-            named = {model.name for model in load_catalogue().known}
-            foreign = {w.model.name: str(w.model.repo) for w in self._works if w.model.name not in named}
-            check_space(rows, self._context.layout.root, kept, foreign)
+            repos = {work.model.name: str(work.model.repo) for work in self._works}
+            check_space(rows, self._context.layout.root, kept, repos)
 
     def _rows(self) -> tuple[FileReport, ...]:
         return report_files(self._open, self._planner, self._known, self._publisher.adopted, self._context)

@@ -18,10 +18,7 @@ from acestep_fetch.catalogue import Catalogue, ComponentEntry, Model, load_catal
 from acestep_fetch.core.errors import UsageError
 from acestep_fetch.core.model import RepoId
 from acestep_fetch.core.plain import plain_fields
-from acestep_fetch.engine import recorded
-from acestep_fetch.engine.readiness import look
 from acestep_fetch.engine.records import Record, Records
-from acestep_fetch.options import Options
 from acestep_fetch.storage import platform
 from acestep_fetch.storage.begun import Begun
 from acestep_fetch.storage.journal import PIECE
@@ -205,15 +202,6 @@ def _explained(layout: Layout) -> Iterator[None]:
         yield
     except OSError as exc:
         raise platform.explain(exc, exc.filename or layout.root) from exc
-
-
-def missing(
-    wanted: Iterable[Model], layout: Layout, options: Options, records: Mapping[str, recorded.Record | None]
-) -> tuple[Model, ...]:
-    """Those of `wanted` that are not ready as `options` and the `records` of a lock ask for them, by their receipts;
-    but for what is only announced, where everything is asked for."""
-    may_lack = [model for model in wanted if not (options.all_models and model.announced)]
-    return tuple(model for model in may_lack if look(model, layout, options, records.get(model.name)) is None)
 
 
 def share(held: int, size: int) -> float | None:

@@ -105,7 +105,8 @@ class _Unpacking:
                 )
             )
             rows = report_files(list(self._works), self._planner, self._known, {}, self._context)
-            check_space(rows, self._context.layout.root, self._context.options.min_free)
+            repos = {work.model.name: str(work.model.repo) for work in self._works}
+            check_space(rows, self._context.layout.root, self._context.options.min_free, repos)
 
     def _content(self, job: Job) -> Content | None:
         return next((self._contents[d] for d in job.transfer.file.digests if d in self._contents), None)

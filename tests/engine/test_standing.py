@@ -17,9 +17,8 @@ from acestep_fetch.catalogue import load_catalogue
 from acestep_fetch.core.errors import DiskError
 from acestep_fetch.core.model import Digest
 from acestep_fetch.core.spans import Span
-from acestep_fetch.engine.standing import KILL_COSTS, ModelState, State, missing, models, status
+from acestep_fetch.engine.standing import KILL_COSTS, ModelState, State, models, status
 from acestep_fetch.engine.upkeep import recorded
-from acestep_fetch.options import Options
 from acestep_fetch.storage.begun import Begun, BegunFile, write_begun
 from acestep_fetch.storage.journal import Piece
 from acestep_fetch.storage.layout import Layout
@@ -240,15 +239,6 @@ def test_documents_hold_plain_values_only(layout: Layout) -> None:
     assert {each["model"]: each["state"] for each in told["models"]} == {NAME: "ready", "theirs": "partial"}
     listed = json.loads(json.dumps([model.to_dict() for model in models(layout)]))
     assert next(each for each in listed if each["name"] == NAME)["share"] == 1.0
-
-
-def test_what_is_missing_by_the_receipts(layout: Layout) -> None:
-    certify(layout)
-    wanted = [CATALOGUE[name] for name in (NAME, "acestep-v15-small", "acestep-v15-base")]
-    assert [model.name for model in missing(wanted, layout, Options(), {})] == ["acestep-v15-small", "acestep-v15-base"]
-    everything = Options(all_models=True)
-    assert [model.name for model in missing(wanted, layout, everything, {})] == ["acestep-v15-base"]
-    assert [model.name for model in missing(wanted[:1], layout, Options(force=True), {})] == [NAME]
 
 
 @contextmanager
